@@ -1,0 +1,1 @@
+//! The ledger core: canonical bytes, validity, fork choice, mempool and receipts.

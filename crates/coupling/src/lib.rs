@@ -1,0 +1,1 @@
+//! The coupling of the two chains: links and anchors.

@@ -1,0 +1,1 @@
+//! The EMR-Chain: record commitments, the vault, the patient's copy and its checks.

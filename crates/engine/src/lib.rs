@@ -1,0 +1,1 @@
+//! The sans-IO node engine: peers, sync, relay, and when to mine.

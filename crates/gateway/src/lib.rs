@@ -1,0 +1,1 @@
+//! The web gateway: records in, receipts and pages out.

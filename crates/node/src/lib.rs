@@ -1,0 +1,1 @@
+//! The node driver: one engine thread, miners, gRPC and metrics.

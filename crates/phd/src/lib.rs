@@ -1,0 +1,1 @@
+//! The PHD-Chain: devices and sealed segments of readings.

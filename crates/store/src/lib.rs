@@ -1,0 +1,1 @@
+//! The ledger store on RocksDB and the blob store in a folder.
