@@ -12,7 +12,7 @@ import pathlib
 import sys
 
 from rules import (H, LEAST, ORDER, P, asert, block_sign, commitment, compact_fault, compact_json, content, decode, encode, factor, first_block,
-                   genesis, head, header, key_fault, lags, mine, path, plain, point, proto, public, seal, seed, sign, transaction, u8, u16, u32,
+                   genesis, head, header, key_fault, lags, mine, path, plain, point, proto, public, seed, sign, transaction, u8, u16, u32,
                    u64, u256, work)
 
 # --- the groups of vectors.json
@@ -264,7 +264,7 @@ def chain():
     digest = content(seed("receipt salt"), media, data)
     name = commitment(c, public(DOCTOR), public(ALICE), digest)
     txs = [transaction("RECORD", c, DOCTOR, NOW, 1, proto((1, name)))] + [transaction("filler", c, DOCTOR, NOW, 1, proto((1, x))) for x in leaves]
-    blocks, start = [first_block(EMR)], EMR["time_ms"]
+    blocks = [first_block(EMR)]
     for who, gap, own in (("alpha", 700, txs), ("beta", 400, []), ("alpha", 90, []), ("beta", 2000, [])):
         blocks.append(mine(EMR, blocks, who, blocks[-1]["time_ms"] + gap, [t["txhash"] for t in own]))
     signed = lambda b: {"header": b["preimage"], "signature": b["signature"]}
