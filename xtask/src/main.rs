@@ -1,0 +1,96 @@
+//! Developer tasks: `cargo xtask --help` lists them.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line tool: stdout and stderr are its interface"
+)]
+
+use anyhow::Result;
+use process::Tool;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+mod checks;
+mod edges;
+mod process;
+mod rocksdb;
+mod tools;
+
+const HELP: &str = "\
+Developer tasks of BlockHIE.
+
+Usage: cargo xtask <command>
+
+  test          install what is missing and run every check that CI runs;
+                the last line is `test: ok` or `test: FAILED (names)`
+  env           build the RocksDB archive if it is missing and print the
+                `export NAME=value` lines that make cargo link it
+  cargo <args>  run cargo with that environment
+  edges         check who depends on whom in this workspace
+
+Examples:
+  cargo xtask test
+  eval \"$(cargo xtask env)\"
+  cargo xtask cargo test -p blockhie-store
+
+The archive is kept in ~/.cache/blockhie. A plain `cargo build` works without
+it; it then compiles RocksDB by itself, which takes about four times as long.
+";
+
+/// The exit code of a command line that we do not understand (`EX_USAGE` of sysexits.h).
+const USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        [] | ["-h" | "--help" | "help"] => {
+            print!("{HELP}");
+            Ok(ExitCode::SUCCESS)
+        }
+        ["test"] => Ok(exit(checks::run(&root()))),
+        ["env"] => print_environment(),
+        ["cargo", rest @ ..] => run_cargo(rest),
+        ["edges"] => edges::check(&root()).map(|()| {
+            println!("edges: ok");
+            ExitCode::SUCCESS
+        }),
+        _ => {
+            eprintln!("error: unknown command `{}`\n\n{HELP}", words.join(" "));
+            Ok(ExitCode::from(USAGE))
+        }
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn print_environment() -> Result<ExitCode> {
+    for (name, value) in rocksdb::environment(&root())? {
+        println!("export {name}='{}'", value.replace('\'', r"'\''"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_cargo(arguments: &[&str]) -> Result<ExitCode> {
+    let variables = rocksdb::environment(&root())?;
+    let code = Tool::cargo().args(arguments).envs(&variables).exit_code()?;
+    Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+}
+
+fn exit(passed: bool) -> ExitCode {
+    if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// The repository's root.
+fn root() -> PathBuf {
+    let parent = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    parent
+        .expect("the manifest of xtask stands in a folder of the repository")
+        .to_owned()
+}
