@@ -1,0 +1,46 @@
+//! Every bound of the ledger in one place, each with its reason and what breaks without it.
+
+/// Largest transaction body in bytes (protocol page): a block of `m` bodies has to be fetched one by one.
+pub const MAX_BODY_BYTES: usize = 65_536;
+/// Bytes in a body before the payload: version and signature.
+pub const BODY_PREFIX_BYTES: usize = 65;
+/// Largest `m`, transactions in a block: 4,000 hashes are 128 KB, well inside one message.
+pub const MAX_BLOCK_TRANSACTIONS: u32 = 4_000;
+/// Least and most of `max_bytes`, Σ len(body) of a block: a body must fit, and a block must stay fetchable.
+pub const MIN_BLOCK_BYTES: u32 = 65_536;
+/// See [`MIN_BLOCK_BYTES`].
+pub const MAX_BLOCK_BYTES: u32 = 8_388_608;
+/// Members in a genesis (one byte counts them in spacing and quorum).
+pub const MAX_MEMBERS: usize = 255;
+/// Bytes of a chain's or member's name.
+pub const MAX_NAME_BYTES: usize = 255;
+/// Integers in JSON documents stay below this, so that every reader keeps them exactly.
+pub const JSON_INTEGER_END: u64 = 1 << 53;
+/// A time further ahead of the local clock than max(this, 10·T) is "not yet".
+pub const MIN_FUTURE_MS: u64 = 5_000;
+/// Transactions waiting at most. Without it a sender fills the memory of every node; at 512 bytes each, 50 MB.
+pub const MAX_MEMPOOL_TRANSACTIONS: usize = 100_000;
+/// Bytes of waiting bodies at most, for the same reason with large bodies.
+pub const MAX_MEMPOOL_BYTES: u64 = 256 << 20;
+/// Part of the mempool one sender may hold (1/4): one key at ten times the load must not shut the others out.
+pub const MEMPOOL_SENDER_SHARE: usize = 4;
+/// A receipt's text in bytes (protocol page).
+pub const MAX_RECEIPT_BYTES: usize = 1 << 20;
+/// Headers in a run: 0.65 KiB each, so that the receipt stays below [`MAX_RECEIPT_BYTES`].
+pub const MAX_RUN_HEADERS: usize = 1_024;
+/// Rounds in which a template drops what would be void and picks again; each round drops at least one.
+pub const MAX_TEMPLATE_ROUNDS: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limits_fit_each_other() {
+        const { assert!(MAX_BODY_BYTES <= MIN_BLOCK_BYTES as usize, "any valid body fits into any chain's block") };
+        const { assert!(BODY_PREFIX_BYTES < MAX_BODY_BYTES) };
+        // header 480 hex digits, signature 128, and the keys around them
+        const { assert!(MAX_RUN_HEADERS * (480 + 128 + 32) + 2 * MAX_BODY_BYTES + 65_536 < MAX_RECEIPT_BYTES) };
+        const { assert!(MAX_MEMPOOL_TRANSACTIONS / MEMPOOL_SENDER_SHARE > MAX_BLOCK_TRANSACTIONS as usize) };
+    }
+}
