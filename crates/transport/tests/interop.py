@@ -12,10 +12,12 @@ grpcio-tools, protobuf and cryptography, and nothing of this project but the .pr
 Prints `ok NAME`, `skip NAME reason` or `FAIL NAME expected … got …` for each check, then `N passed, M failed`; exit 1 on any failure.
 """
 import argparse
+import atexit
 import importlib
 import json
 import os
 import pathlib
+import shutil
 import sys
 import tempfile
 import time
@@ -57,6 +59,7 @@ def generate(proto):
     from grpc_tools import protoc
 
     proto, out = pathlib.Path(proto).resolve(), tempfile.mkdtemp(prefix="interop-")
+    atexit.register(shutil.rmtree, out, ignore_errors=True)
     if protoc.main(["protoc", f"-I{proto.parent}", f"--python_out={out}", f"--grpc_python_out={out}", proto.name]):
         raise SystemExit(f"cannot compile {proto}")
     sys.path.insert(0, out)
