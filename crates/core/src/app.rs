@@ -1,5 +1,10 @@
 //! The seam to what transactions mean.
 
+mod memory;
+pub mod rules;
+
+pub use memory::MemoryState;
+
 use crate::bytes::BlockHash;
 use crate::genesis::ChainKind;
 use crate::store::StoreError;
@@ -45,6 +50,9 @@ pub enum Refused {
     },
 }
 
+/// Keys and values of an ordered byte map, ascending by key.
+pub type Entries = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// Read access to an ordered byte map.
 pub trait StateRead {
     /// The value of `key`.
@@ -57,7 +65,7 @@ pub trait StateRead {
     ///
     /// # Errors
     /// The store's.
-    fn range(&self, start: &[u8], end: Option<&[u8]>, limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>;
+    fn range(&self, start: &[u8], end: Option<&[u8]>, limit: usize) -> Result<Entries, StoreError>;
 }
 
 /// Write access. Undo is recorded by the ledger from the keys written.
