@@ -1,7 +1,7 @@
 //! A store in memory: for tests, for embedders who keep nothing, and as the model of the real one.
 
-use super::{Batch, BlobStore, IndexRow, Meta, Op, PeerRow, Store, StoreError, StoreRead, Undo};
-use crate::app::TxPosition;
+use super::{Batch, BlobStore, HistoryNode, IndexRow, Meta, Op, PeerRow, Store, StoreError, StoreRead, Undo};
+use crate::app::{Entries, TxPosition};
 use crate::block::Block;
 use crate::bytes::{BlockHash, Hash32, TxHash};
 use crate::genesis::Genesis;
@@ -123,12 +123,7 @@ impl StoreRead for MemorySnapshot {
     fn state_get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.0.state.get(key).cloned())
     }
-    fn state_range(
-        &self,
-        start: &[u8],
-        end: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn state_range(&self, start: &[u8], end: Option<&[u8]>, limit: usize) -> Result<Entries, StoreError> {
         let entries = self.0.state.range::<[u8], _>((Bound::Included(start), Bound::Unbounded));
         let inside = entries.take_while(|(key, _)| end.is_none_or(|end| key.as_slice() < end));
         Ok(inside.take(limit).map(|(k, v)| (k.clone(), v.clone())).collect())
@@ -157,7 +152,7 @@ impl StoreRead for MemorySnapshot {
     fn tx_positions_page(&self, after: Option<&TxHash>, limit: usize) -> Result<Vec<(TxHash, TxPosition)>, StoreError> {
         Ok(page(&self.0.positions, after, limit))
     }
-    fn history_page(&self, after: Option<(u8, u64)>, limit: usize) -> Result<Vec<((u8, u64), Hash32)>, StoreError> {
+    fn history_page(&self, after: Option<(u8, u64)>, limit: usize) -> Result<Vec<HistoryNode>, StoreError> {
         Ok(page(&self.0.history, after.as_ref(), limit))
     }
 }

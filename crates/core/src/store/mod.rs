@@ -1,6 +1,6 @@
 //! The seam to storage: snapshots to read, one atomic batch to write.
 
-use crate::app::TxPosition;
+use crate::app::{Entries, TxPosition};
 use crate::block::Block;
 use crate::bytes::{BlockHash, ChainId, Hash32, TxHash};
 use crate::genesis::Genesis;
@@ -184,6 +184,9 @@ pub enum Op {
 /// Changes in order; of two on one key the later stands.
 pub type Batch = Vec<Op>;
 
+/// An inner node of the log of blockhashes: (level, index) and hash.
+pub type HistoryNode = ((u8, u64), Hash32);
+
 /// A consistent view. Scans come in pages: at most `limit` entries with key > `after`, ascending by key.
 pub trait StoreRead {
     /// A block.
@@ -204,12 +207,7 @@ pub trait StoreRead {
     /// A value of the application's state.
     fn state_get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
     /// As [`crate::app::StateRead::range`].
-    fn state_range(
-        &self,
-        start: &[u8],
-        end: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>;
+    fn state_range(&self, start: &[u8], end: Option<&[u8]>, limit: usize) -> Result<Entries, StoreError>;
     /// A block's undo.
     fn undo(&self, hash: &BlockHash) -> Result<Option<Undo>, StoreError>;
     /// When a waiting transaction was first seen, ms; `None` when it does not wait.
@@ -227,7 +225,7 @@ pub trait StoreRead {
     /// Page of the positions.
     fn tx_positions_page(&self, after: Option<&TxHash>, limit: usize) -> Result<Vec<(TxHash, TxPosition)>, StoreError>;
     /// Page of the log's inner nodes, by (level, index).
-    fn history_page(&self, after: Option<(u8, u64)>, limit: usize) -> Result<Vec<((u8, u64), Hash32)>, StoreError>;
+    fn history_page(&self, after: Option<(u8, u64)>, limit: usize) -> Result<Vec<HistoryNode>, StoreError>;
 }
 
 /// Where a ledger lives.

@@ -1,0 +1,253 @@
+//! Re-derives everything a store holds of its best chain from the blocks themselves, and reports every difference.
+
+use crate::app::Application;
+use crate::block::Block;
+use crate::bytes::{BlockHash, Hash32};
+use crate::consensus::Consensus;
+use crate::error::LedgerError;
+use crate::genesis::Genesis;
+use crate::ledger::{Ledger, genesis_block};
+use crate::store::{MemoryStore, Store, StoreError, StoreRead};
+use crate::tx::{Transaction, Verified, verify_batch};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Entries read at once.
+const PAGE: usize = 1_024;
+/// Differences described in words; the rest is counted.
+const MAX_DESCRIBED: usize = 100;
+
+/// What fsck found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FsckReport {
+    /// Height of the best chain.
+    pub height: u64,
+    /// Its tip.
+    pub tip: BlockHash,
+    /// Transactions committed.
+    pub transactions: u64,
+    /// Transactions waiting.
+    pub pending: u64,
+    /// Hash of the application's state as re-derived.
+    pub state_hash: Hash32,
+    /// Differences found; 0 in a sound store.
+    pub differences: u64,
+    /// The first hundred of them in words.
+    pub described: Vec<String>,
+}
+
+impl FsckReport {
+    fn differ(&mut self, what: impl Into<String>) {
+        self.differences += 1;
+        if self.described.len() < MAX_DESCRIBED {
+            self.described.push(what.into());
+        }
+    }
+}
+
+/// `H("blockhie/state/v1\0" ‖ for each entry in order: u32 len ‖ key ‖ u32 len ‖ value)`.
+///
+/// # Errors
+/// The store's.
+pub fn state_hash(view: &dyn StoreRead) -> Result<Hash32, StoreError> {
+    let mut hasher = Sha256::new();
+    hasher.update(b"blockhie/state/v1\0");
+    let mut start = Vec::new();
+    loop {
+        let page = view.state_range(&start, None, PAGE)?;
+        let Some((last, _)) = page.last() else { break };
+        start = last.clone();
+        start.push(0);
+        for (key, value) in page {
+            for part in [key, value] {
+                hasher.update(u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
+                hasher.update(&part);
+            }
+        }
+    }
+    Ok(Hash32(hasher.finalize().into()))
+}
+
+/// Replays the best chain of `view` from its genesis, checking every block and body as if it came from a stranger, and
+/// compares heights, log, index, positions, state, undo and journal with what is stored. The replay lives in memory.
+///
+/// # Errors
+/// [`LedgerError`] when the store cannot be read. Differences are no error: they are in the report.
+pub fn fsck(
+    view: &dyn StoreRead,
+    consensus: Arc<dyn Consensus>,
+    application: Arc<dyn Application>,
+) -> Result<FsckReport, LedgerError> {
+    let meta = view.meta()?;
+    let genesis = Genesis::from_bytes(&meta.genesis)?;
+    let tip = meta.tip.unwrap_or_else(|| genesis_block(&genesis).hash);
+    let mut report = FsckReport {
+        height: 0,
+        tip,
+        transactions: 0,
+        pending: 0,
+        state_hash: Hash32::ZERO,
+        differences: 0,
+        described: Vec::new(),
+    };
+    let model = Arc::new(MemoryStore::new(&genesis));
+    let mut ledger = Ledger::open(model.clone(), consensus, application)?;
+    replay(view, &genesis, &mut ledger, &mut report)?;
+    if meta.tip.is_some() && ledger.tip().hash != tip {
+        report.differ(format!("meta tip: expected {}, got {tip}", ledger.tip().hash));
+    }
+    report.height = ledger.tip().height;
+    let model = model.snapshot();
+    compare_chain(view, model.as_ref(), &mut report)?;
+    compare_positions(view, model.as_ref(), &mut report)?;
+    compare_state(view, model.as_ref(), &mut report)?;
+    check_journal(view, &genesis, &mut report)?;
+    Ok(report)
+}
+
+fn replay(
+    view: &dyn StoreRead,
+    genesis: &Genesis,
+    ledger: &mut Ledger,
+    report: &mut FsckReport,
+) -> Result<(), LedgerError> {
+    let mut height = 1;
+    while let Some(hash) = view.hash_at(height)? {
+        let Some(block) = view.block(&hash)? else {
+            report.differ(format!("blocks {hash}: expected the block of height {height}, got none"));
+            return Ok(());
+        };
+        if block.hash != hash {
+            report.differ(format!("blocks {hash}: expected this hash, got {}", block.hash));
+        }
+        let bodies = bodies_of(view, genesis, &block, report)?;
+        if let Err(error) = ledger.import(block.to_unchecked(), &bodies, block.header.time_ms) {
+            report.differ(format!("height {height}: {error}"));
+            return Ok(());
+        }
+        ledger.commit()?;
+        height += 1;
+    }
+    Ok(())
+}
+
+fn bodies_of(
+    view: &dyn StoreRead,
+    genesis: &Genesis,
+    block: &Block,
+    report: &mut FsckReport,
+) -> Result<BTreeMap<Hash32, Transaction<Verified>>, StoreError> {
+    let mut unverified = Vec::with_capacity(block.txhashes.len());
+    for hash in &block.txhashes {
+        match view.tx(hash)? {
+            Some(stored) => unverified.push(Transaction::from_stored(stored).into_unverified()),
+            None => report.differ(format!("txs {hash}: expected a body, got none")),
+        }
+    }
+    let mut bodies = BTreeMap::new();
+    for verdict in verify_batch(unverified, &genesis.chain_id(), genesis.kind) {
+        match verdict {
+            Ok(tx) => drop(bodies.insert(tx.hash(), tx)),
+            Err(error) => report.differ(format!("txs of block {}: {error}", block.hash)),
+        }
+    }
+    Ok(bodies)
+}
+
+/// Reads all pages of one family.
+fn read_all<K: Ord + Clone, V>(
+    page: impl Fn(Option<&K>) -> Result<Vec<(K, V)>, StoreError>,
+) -> Result<BTreeMap<K, V>, StoreError> {
+    let mut all: BTreeMap<K, V> = BTreeMap::new();
+    loop {
+        let next = page(all.keys().next_back())?;
+        if next.is_empty() {
+            return Ok(all);
+        }
+        all.extend(next);
+    }
+}
+
+/// Reports where what is stored differs from what was re-derived.
+fn compare<K: Ord + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(
+    family: &str,
+    report: &mut FsckReport,
+    stored: BTreeMap<K, V>,
+    mut expected: BTreeMap<K, V>,
+) {
+    for (key, got) in stored {
+        match expected.remove(&key) {
+            Some(wanted) if wanted == got => {}
+            Some(wanted) => report.differ(format!("{family} {key:?}: expected {wanted:?}, got {got:?}")),
+            None => report.differ(format!("{family} {key:?}: expected none, got {got:?}")),
+        }
+    }
+    for (key, wanted) in expected {
+        report.differ(format!("{family} {key:?}: expected {wanted:?}, got none"));
+    }
+}
+
+fn compare_chain(view: &dyn StoreRead, model: &dyn StoreRead, report: &mut FsckReport) -> Result<(), StoreError> {
+    let heights = |view: &dyn StoreRead| read_all(|after| view.heights_page(after.copied(), PAGE));
+    compare("heights", report, heights(view)?, heights(model)?);
+    let history = |view: &dyn StoreRead| read_all(|after| view.history_page(after.copied(), PAGE));
+    compare("history_nodes", report, history(view)?, history(model)?);
+    let mut height = 0;
+    while let Some(hash) = model.hash_at(height)? {
+        if view.index(&hash)? != model.index(&hash)? {
+            report.differ(format!("index {hash}: differs from what its chain gives"));
+        }
+        if view.undo(&hash)? != model.undo(&hash)? {
+            report.differ(format!("undo {hash}: differs from what its block changes"));
+        }
+        height += 1;
+    }
+    Ok(())
+}
+
+/// Positions but for `first_seen_ms`, which is this node's own memory.
+fn compare_positions(view: &dyn StoreRead, model: &dyn StoreRead, report: &mut FsckReport) -> Result<(), StoreError> {
+    let positions = |view: &dyn StoreRead| {
+        let mut all = read_all(|after| view.tx_positions_page(after, PAGE))?;
+        all.values_mut().for_each(|position| position.first_seen_ms = None);
+        Ok::<_, StoreError>(all)
+    };
+    let expected = positions(model)?;
+    report.transactions = expected.len() as u64;
+    compare("tx_positions", report, positions(view)?, expected);
+    Ok(())
+}
+
+fn compare_state(view: &dyn StoreRead, model: &dyn StoreRead, report: &mut FsckReport) -> Result<(), StoreError> {
+    report.state_hash = state_hash(model)?;
+    let got = state_hash(view)?;
+    if got != report.state_hash {
+        report.differ(format!("state hash: expected {}, got {got}", report.state_hash));
+    }
+    Ok(())
+}
+
+/// What waits has a body that verifies, and is not committed.
+fn check_journal(view: &dyn StoreRead, genesis: &Genesis, report: &mut FsckReport) -> Result<(), StoreError> {
+    let mut after = None;
+    loop {
+        let page = view.pending(after.as_ref(), PAGE)?;
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        after = Some(*last);
+        report.pending += page.len() as u64;
+        for (hash, _) in page {
+            match view.tx(&hash)? {
+                None => report.differ(format!("pending {hash}: expected a body, got none")),
+                Some(stored) => {
+                    if let Err(error) = stored.verify(&genesis.chain_id(), genesis.kind) {
+                        report.differ(format!("pending {hash}: {error}"));
+                    }
+                }
+            }
+            if view.tx_position(&hash)?.is_some() {
+                report.differ(format!("pending {hash}: expected it to wait, but it is committed"));
+            }
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Fork choice, application, reorganisation and undo: which block is the tip, and what it makes of the state.
+
+use super::check::{Checked, SoundBlock};
+use super::{Imported, Ledger, missing};
+use crate::app::{Outcome, Position, TxPosition};
+use crate::block::{Block, UncheckedBlock};
+use crate::bytes::{BlockHash, TxHash};
+use crate::crypto::PublicKey;
+use crate::error::BlockError;
+use crate::staged::{BlockState, Changes};
+use crate::store::{IndexRow, Judgement, StoreError, StoreRead, Undo};
+use crate::tx::{Transaction, Verified};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A transaction that an abandoned block carried, with its first-seen.
+type Abandoned = BTreeMap<TxHash, (Transaction<Verified>, u64)>;
+
+impl Ledger {
+    /// Checks a block and takes it: as new tip, beside the best chain, or, with more work, by reorganising. `bodies` are
+    /// verified transactions that the mempool does not hold; `now_ms` is the local clock.
+    ///
+    /// # Errors
+    /// [`BlockError`]. A block that is sound and not valid is kept, and the chain does not move.
+    pub fn import(
+        &mut self,
+        block: UncheckedBlock,
+        bodies: &BTreeMap<TxHash, Transaction<Verified>>,
+        now_ms: u64,
+    ) -> Result<Imported, BlockError> {
+        let sound = match self.check(block, bodies, now_ms)? {
+            Checked::Known(hash, Judgement::NotValid) => return Err(judged_before(hash)),
+            Checked::Known(..) => return Ok(Imported::Known),
+            Checked::Sound(sound) => *sound,
+        };
+        let SoundBlock { block, row, new_bodies } = sound;
+        self.staged.txs.extend(new_bodies.into_iter().map(|tx| (tx.hash, tx)));
+        self.staged.blocks.insert(block.hash, block.clone());
+        self.staged.index.insert(block.hash, row.clone());
+        if row.judgement == Judgement::NotValid {
+            return Err(judged_before(block.hash));
+        }
+        if row.work_u256() <= self.tip.work {
+            return Ok(Imported::Side);
+        }
+        if row.parent == self.tip.hash { self.extend(&block, row, now_ms) } else { self.reorganise(block.hash, now_ms) }
+    }
+
+    /// The usual way: one block on top of the tip. The rules are checked before anything is written.
+    fn extend(&mut self, block: &Block, row: IndexRow, now_ms: u64) -> Result<Imported, BlockError> {
+        if let Err(error) = self.check_block_rules(block) {
+            self.judge(block.hash, row, Judgement::NotValid);
+            return Err(error);
+        }
+        self.apply_block(block, row)?;
+        self.settle(self.tip.height - 1, Abandoned::new(), now_ms)?;
+        Ok(Imported::Extended)
+    }
+
+    /// Leaves the best chain at the fork and takes the branch that ends in `target`. If that fails everything is as
+    /// before; a branch with a block that is not valid is marked from there on.
+    fn reorganise(&mut self, target: BlockHash, now_ms: u64) -> Result<Imported, BlockError> {
+        let (staged, tip) = (self.staged.clone(), self.tip.clone());
+        let (fork_height, branch) = self.branch_to(target)?;
+        let abandoned = match self.switch(fork_height, &branch, now_ms) {
+            Ok(abandoned) => abandoned,
+            Err(error) => {
+                (self.staged, self.tip) = (staged, tip);
+                if let BlockError::NotValid { block, .. } = &error {
+                    self.judge_branch(*block, &branch)?;
+                }
+                return Err(error);
+            }
+        };
+        if tip.final_height.is_some_and(|height| fork_height < height) {
+            self.raise_alarm(tip.final_height)?;
+        }
+        self.settle(fork_height, abandoned, now_ms)?;
+        let applied = branch.len() as u64;
+        Ok(Imported::Reorganised { fork_height, abandoned: tip.height - fork_height, applied })
+    }
+
+    /// Undoes down to the fork, then applies the branch upward.
+    fn switch(&mut self, fork_height: u64, branch: &[BlockHash], now_ms: u64) -> Result<Abandoned, BlockError> {
+        let mut abandoned = Abandoned::new();
+        while self.tip.height > fork_height {
+            self.undo_tip(&mut abandoned, now_ms)?;
+        }
+        for hash in branch {
+            let block = self.view().block(hash)?.ok_or_else(|| missing("blocks", hash))?;
+            let row = self.index_row(hash)?;
+            self.check_block_rules(&block)?;
+            self.apply_block(&block, row)?;
+        }
+        Ok(abandoned)
+    }
+
+    /// Marks `bad` and what stands on it.
+    fn judge_branch(&mut self, bad: BlockHash, branch: &[BlockHash]) -> Result<(), StoreError> {
+        for hash in branch.iter().skip_while(|hash| **hash != bad) {
+            let row = self.index_row(hash)?;
+            self.judge(*hash, row, Judgement::NotValid);
+        }
+        Ok(())
+    }
+
+    /// Height of the last block that `target`'s chain shares with the best chain, and the branch above it, ascending.
+    fn branch_to(&self, target: BlockHash) -> Result<(u64, Vec<BlockHash>), StoreError> {
+        let view = self.view();
+        let (mut branch, mut at) = (Vec::new(), target);
+        loop {
+            let row = view.index(&at)?.ok_or_else(|| missing("index", &at))?;
+            if view.hash_at(row.height)? == Some(at) {
+                branch.reverse();
+                return Ok((row.height, branch));
+            }
+            branch.push(at);
+            at = row.parent;
+        }
+    }
+
+    /// Step 9: nothing in its own list was committed by an ancestor. The tip is its parent when this is asked.
+    fn check_block_rules(&self, block: &Block) -> Result<(), BlockError> {
+        let view = self.view();
+        for txhash in &block.txhashes {
+            if let Some(position) = view.tx_position(txhash)? {
+                return Err(BlockError::NotValid {
+                    block: block.hash,
+                    rule: "own transactions",
+                    expected: "none that an ancestor committed".into(),
+                    got: format!("{txhash}, committed at height {}", position.height),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_block(&mut self, block: &Block, row: IndexRow) -> Result<(), StoreError> {
+        let mut positions = Vec::with_capacity(block.txhashes.len());
+        let changes = {
+            let view = self.view();
+            let mut state = BlockState::new(&view);
+            for (index, txhash) in block.txhashes.iter().enumerate() {
+                let stored = view.tx(txhash)?.ok_or_else(|| missing("txs", txhash))?;
+                let index = u32::try_from(index).expect("at most 4,000 transactions");
+                let position = Position { height: row.height, time_ms: row.time_ms, index };
+                let outcome = self.application.apply(&Transaction::from_stored(stored), position, &mut state)?;
+                let void = match outcome {
+                    Outcome::Applied => {
+                        state.keep();
+                        None
+                    }
+                    Outcome::Void(reason) => {
+                        state.discard();
+                        Some(reason)
+                    }
+                };
+                let first_seen_ms = view.pending_since(txhash)?;
+                let (height, block) = (row.height, block.hash);
+                positions.push((*txhash, TxPosition { height, block, index, via_sibling: None, void, first_seen_ms }));
+            }
+            state.finish()?
+        };
+        self.stage_applied(block, row, changes, positions)
+    }
+
+    fn stage_applied(
+        &mut self,
+        block: &Block,
+        row: IndexRow,
+        changes: Changes,
+        positions: Vec<(TxHash, TxPosition)>,
+    ) -> Result<(), StoreError> {
+        // All reads come first: if one fails, nothing was staged.
+        let parent = self.index_row(&row.parent)?;
+        let mut meta = self.view().meta()?;
+        meta.tip = Some(block.hash);
+        self.staged.meta = Some(meta);
+        for (level, index, hash) in parent.peaks.clone().push(&block.hash) {
+            self.staged.history.insert((level, index), Some(hash));
+        }
+        self.staged.state.extend(changes.writes);
+        let undo = Undo { state: changes.undo, transactions: block.txhashes.clone() };
+        self.staged.undo.insert(block.hash, Some(undo));
+        self.staged.heights.insert(row.height, Some(block.hash));
+        for (hash, position) in positions {
+            self.staged.positions.insert(hash, Some(position));
+            self.staged.pending.insert(hash, None);
+        }
+        (self.tip.height, self.tip.hash, self.tip.time_ms) = (row.height, block.hash, row.time_ms);
+        self.tip.work = row.work_u256();
+        self.judge(block.hash, row, Judgement::Valid);
+        Ok(())
+    }
+
+    /// Takes the tip back. Its transactions wait again, with the first-seen they had.
+    fn undo_tip(&mut self, abandoned: &mut Abandoned, now_ms: u64) -> Result<(), StoreError> {
+        let (hash, height) = (self.tip.hash, self.tip.height);
+        let row = self.index_row(&hash)?;
+        let parent = self.index_row(&row.parent)?;
+        let undo = self.view().undo(&hash)?.ok_or_else(|| missing("undo", &hash))?;
+        self.staged.state.extend(undo.state);
+        for txhash in undo.transactions {
+            let view = self.view();
+            let position = view.tx_position(&txhash)?.ok_or_else(|| missing("tx_positions", &txhash))?;
+            let stored = view.tx(&txhash)?.ok_or_else(|| missing("txs", &txhash))?;
+            drop(view);
+            let first_seen_ms = position.first_seen_ms.unwrap_or(now_ms);
+            self.staged.positions.insert(txhash, None);
+            self.staged.pending.insert(txhash, Some(first_seen_ms));
+            abandoned.insert(txhash, (Transaction::from_stored(stored), first_seen_ms));
+        }
+        for (level, index, _) in parent.peaks.clone().push(&hash) {
+            self.staged.history.insert((level, index), None);
+        }
+        self.staged.heights.insert(height, None);
+        self.staged.undo.insert(hash, None);
+        let mut meta = self.view().meta()?;
+        meta.tip = Some(row.parent);
+        self.staged.meta = Some(meta);
+        (self.tip.height, self.tip.hash, self.tip.time_ms) = (parent.height, row.parent, parent.time_ms);
+        self.tip.work = parent.work_u256();
+        Ok(())
+    }
+
+    fn judge(&mut self, hash: BlockHash, mut row: IndexRow, judgement: Judgement) {
+        row.judgement = judgement;
+        self.staged.index.insert(hash, row);
+    }
+
+    fn raise_alarm(&mut self, height: Option<u64>) -> Result<(), StoreError> {
+        let mut meta = self.view().meta()?;
+        meta.alarm = height;
+        self.staged.meta = Some(meta);
+        self.tip.alarm = height;
+        Ok(())
+    }
+
+    /// After the tip moved: the mempool agrees with the chain, and the members' newest heights are known.
+    fn settle(&mut self, fork_height: u64, abandoned: Abandoned, now_ms: u64) -> Result<(), StoreError> {
+        let mut lost: BTreeSet<PublicKey> = BTreeSet::new();
+        let mut last_seen: BTreeMap<PublicKey, u64> = self.tip.last_seen.iter().copied().collect();
+        last_seen.retain(|member, height| *height <= fork_height || !lost.insert(*member));
+        for height in fork_height + 1..=self.tip.height {
+            let view = self.view();
+            let hash = view.hash_at(height)?.ok_or_else(|| corrupt_height(height))?;
+            let block = view.block(&hash)?.ok_or_else(|| missing("blocks", &hash))?;
+            if let Ok(miner) = block.miner()
+                && self.genesis.member_index(&miner).is_some()
+            {
+                last_seen.insert(miner, height);
+                lost.remove(&miner);
+            }
+            drop(view);
+            for txhash in &block.txhashes {
+                self.mempool.remove(txhash);
+            }
+        }
+        if !lost.is_empty() {
+            last_seen.extend(self.last_seen_from(self.tip.hash, lost)?);
+        }
+        self.tip.last_seen = last_seen.into_iter().collect();
+        self.update_final_height();
+        if !abandoned.is_empty() {
+            self.mempool.unpark_all();
+        }
+        for (txhash, (tx, first_seen_ms)) in abandoned {
+            if self.view().tx_position(&txhash)?.is_none() {
+                self.mempool.insert(tx, first_seen_ms.min(now_ms));
+            }
+        }
+        self.tip.pending = self.mempool.len();
+        Ok(())
+    }
+}
+
+fn judged_before(block: BlockHash) -> BlockError {
+    BlockError::NotValid {
+        block,
+        rule: "ancestors",
+        expected: "a chain of valid blocks".into(),
+        got: "one that was found not valid before".into(),
+    }
+}
+
+fn corrupt_height(height: u64) -> StoreError {
+    StoreError::Corrupt { what: format!("heights {height}"), expected: "a block".into(), got: "none".into() }
+}

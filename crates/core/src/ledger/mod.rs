@@ -1,0 +1,426 @@
+//! The ledger: one chain, its tip, its mempool, and the only way by which any of them changes.
+//!
+//! A ledger is driven by one thread. [`Ledger::submit`] and [`Ledger::import`] decide and stage; [`Ledger::commit`]
+//! makes everything staged durable in one atomic batch. Nothing may be acknowledged before.
+
+mod chain;
+mod check;
+mod template;
+
+pub use template::TemplateRequest;
+
+use crate::app::Application;
+use crate::block::{Block, Header};
+use crate::bytes::{BlockHash, ChainId, Hash32, TxHash};
+use crate::consensus::{Consensus, ParentContext};
+use crate::crypto::PublicKey;
+use crate::error::{LedgerError, ReceiptError, SubmitError};
+use crate::genesis::Genesis;
+use crate::mempool::Mempool;
+use crate::merkle::{Peaks, head};
+use crate::query::{self, Tip};
+use crate::receipt::Receipt;
+use crate::staged::{Staged, StateOf, View};
+use crate::store::{IndexRow, Judgement, Meta, Store, StoreError, StoreRead};
+use crate::tx::{Transaction, Verified};
+use primitive_types::U256;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+/// Hashes of unsound blocks remembered, so that they are not judged again. 32 bytes each: 2 MiB.
+const MAX_UNSOUND: usize = 65_536;
+/// Tips a subscriber may lag behind before it is dropped; it reads [`Ledger::tip`] and subscribes anew.
+const SUBSCRIBER_BACKLOG: usize = 1_024;
+/// Entries read at once from the mempool's journal when opening.
+const PAGE: usize = 1_024;
+
+/// What became of a submitted transaction. All three may be acknowledged once [`Ledger::commit`] succeeded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Submitted {
+    /// Taken into the mempool.
+    New,
+    /// It waits already.
+    Pending,
+    /// It is on the best chain already.
+    Committed,
+}
+
+/// What became of an imported block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Imported {
+    /// It was here already.
+    Known,
+    /// Kept beside the best chain.
+    Side,
+    /// The new tip, on top of the old one.
+    Extended,
+    /// The new tip of another branch, with more work.
+    Reorganised {
+        /// Height of the last common block.
+        fork_height: u64,
+        /// Blocks left.
+        abandoned: u64,
+        /// Blocks taken instead.
+        applied: u64,
+    },
+}
+
+/// One chain.
+pub struct Ledger {
+    store: Arc<dyn Store>,
+    consensus: Arc<dyn Consensus>,
+    application: Arc<dyn Application>,
+    genesis: Genesis,
+    chain_id: ChainId,
+    staged: Staged,
+    tip: Tip,
+    mempool: Mempool,
+    unsound: BTreeSet<BlockHash>,
+    unsound_order: VecDeque<BlockHash>,
+    subscribers: Vec<SyncSender<Tip>>,
+}
+
+/// Block 0 of a genesis.
+#[must_use]
+pub fn genesis_block(genesis: &Genesis) -> Block {
+    let header = Header {
+        previous: Hash32::ZERO,
+        tx_root: head(&[]),
+        history_root: head(&[]),
+        siblings_root: head(&[]),
+        miner: Hash32::ZERO,
+        height: 0,
+        time_ms: genesis.time_ms,
+        tx_count: 0,
+        target: genesis.first_target,
+        nonce: 0,
+    };
+    let hash = header.hash(&genesis.chain_id());
+    Block { hash, header, txhashes: Vec::new(), siblings: Vec::new(), signature: None }
+}
+
+impl Ledger {
+    /// Opens the chain whose genesis the store holds; a new store gets its block 0. The mempool is read back from its
+    /// journal.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn open(
+        store: Arc<dyn Store>,
+        consensus: Arc<dyn Consensus>,
+        application: Arc<dyn Application>,
+    ) -> Result<Self, LedgerError> {
+        let meta = store.snapshot().meta()?;
+        let genesis = Genesis::from_bytes(&meta.genesis)?;
+        let chain_id = genesis.chain_id();
+        if chain_id != meta.chain_id {
+            return Err(StoreError::ForeignChain { expected: chain_id, got: meta.chain_id }.into());
+        }
+        if (genesis.sibling_window, genesis.sibling_limit) != (0, 0) {
+            let got = format!("W {} and L {}", genesis.sibling_window, genesis.sibling_limit);
+            return Err(LedgerError::NotBuilt { feature: "siblings", expected: "W 0 and L 0".into(), got });
+        }
+        let tip = Tip {
+            height: 0,
+            hash: Hash32::ZERO,
+            time_ms: 0,
+            work: U256::zero(),
+            last_seen: Vec::new(),
+            final_height: None,
+            pending: 0,
+            alarm: meta.alarm,
+        };
+        let mut ledger = Self {
+            store,
+            consensus,
+            application,
+            genesis,
+            chain_id,
+            staged: Staged::default(),
+            tip,
+            mempool: Mempool::default(),
+            unsound: BTreeSet::new(),
+            unsound_order: VecDeque::new(),
+            subscribers: Vec::new(),
+        };
+        let hash = match meta.tip {
+            Some(hash) => hash,
+            None => ledger.stage_genesis(meta)?,
+        };
+        ledger.read_tip(hash)?;
+        ledger.read_journal()?;
+        ledger.commit()?;
+        Ok(ledger)
+    }
+
+    fn stage_genesis(&mut self, mut meta: Meta) -> Result<BlockHash, StoreError> {
+        let block = genesis_block(&self.genesis);
+        let hash = block.hash;
+        let mut peaks = Peaks::default();
+        peaks.push(&hash);
+        let row = IndexRow {
+            parent: Hash32::ZERO,
+            height: 0,
+            time_ms: block.header.time_ms,
+            work: Hash32::ZERO,
+            lag_ms: 0,
+            miner: Hash32::ZERO,
+            peaks,
+            judgement: Judgement::Valid,
+        };
+        meta.tip = Some(hash);
+        self.staged.blocks.insert(hash, block);
+        self.staged.index.insert(hash, row);
+        self.staged.heights.insert(0, Some(hash));
+        self.staged.meta = Some(meta);
+        Ok(hash)
+    }
+
+    fn read_tip(&mut self, hash: BlockHash) -> Result<(), StoreError> {
+        let row = self.index_row(&hash)?;
+        (self.tip.height, self.tip.hash, self.tip.time_ms) = (row.height, hash, row.time_ms);
+        self.tip.work = row.work_u256();
+        let all: BTreeSet<PublicKey> = self.genesis.members.iter().map(|member| member.key).collect();
+        self.tip.last_seen = self.last_seen_from(hash, all)?.into_iter().collect();
+        self.update_final_height();
+        Ok(())
+    }
+
+    fn read_journal(&mut self) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let page = self.store.snapshot().pending(after.as_ref(), PAGE)?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(*last);
+            for (hash, first_seen_ms) in page {
+                let stored = self.view().tx(&hash)?.ok_or_else(|| missing("txs", &hash))?;
+                self.mempool.insert(Transaction::from_stored(stored), first_seen_ms);
+            }
+        }
+        self.tip.pending = self.mempool.len();
+        Ok(())
+    }
+
+    /// The chain's parameters.
+    #[must_use]
+    pub fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    /// The chain's identity.
+    #[must_use]
+    pub fn chain_id(&self) -> &ChainId {
+        &self.chain_id
+    }
+
+    /// The best chain's end, staged changes included.
+    #[must_use]
+    pub fn tip(&self) -> &Tip {
+        &self.tip
+    }
+
+    /// Transactions waiting.
+    #[must_use]
+    pub fn mempool_len(&self) -> usize {
+        self.mempool.len()
+    }
+
+    /// Takes at most this many waiting transactions (never more than [`crate::limits::MAX_MEMPOOL_TRANSACTIONS`]).
+    pub fn set_mempool_limit(&mut self, transactions: usize) {
+        self.mempool.set_limit(transactions);
+    }
+
+    /// Height of a final block that was abandoned. Mining waits until [`Ledger::clear_alarm`].
+    #[must_use]
+    pub fn alarm(&self) -> Option<u64> {
+        self.tip.alarm
+    }
+
+    /// An operator has looked at the reorganisation below a final block.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn clear_alarm(&mut self) -> Result<(), StoreError> {
+        let mut meta = self.view().meta()?;
+        meta.alarm = None;
+        self.staged.meta = Some(meta);
+        self.tip.alarm = None;
+        Ok(())
+    }
+
+    /// Whether something waits for [`Ledger::commit`].
+    #[must_use]
+    pub fn has_staged(&self) -> bool {
+        !self.staged.is_empty()
+    }
+
+    /// Makes everything staged durable, in one atomic batch, then tells the subscribers.
+    ///
+    /// # Errors
+    /// The store's. Nothing was written then; all of it stays staged, and the next call tries again.
+    pub fn commit(&mut self) -> Result<(), StoreError> {
+        if self.staged.is_empty() {
+            return Ok(());
+        }
+        self.store.commit(self.staged.to_batch())?;
+        self.staged = Staged::default();
+        let tip = &self.tip;
+        self.subscribers.retain(|subscriber| match subscriber.try_send(tip.clone()) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
+        });
+        Ok(())
+    }
+
+    /// Every durable change's tip. A subscriber that lags behind by 1,024 is cut off.
+    pub fn subscribe(&mut self) -> Receiver<Tip> {
+        let (sender, receiver) = sync_channel(SUBSCRIBER_BACKLOG);
+        self.subscribers.push(sender);
+        receiver
+    }
+
+    /// Takes a transaction into the mempool. `now_ms` is the local clock, ms since the epoch.
+    ///
+    /// # Errors
+    /// [`SubmitError`]; then nothing changed.
+    pub fn submit(&mut self, tx: Transaction<Verified>, now_ms: u64) -> Result<Submitted, SubmitError> {
+        let hash = tx.hash();
+        if self.mempool.get(&hash).is_some() {
+            return Ok(Submitted::Pending);
+        }
+        if self.view().tx_position(&hash)?.is_some() {
+            return Ok(Submitted::Committed);
+        }
+        let limit_ms = now_ms.saturating_add(self.genesis.future_limit_ms());
+        if tx.time_ms() > limit_ms {
+            return Err(SubmitError::TimeAhead { limit_ms, got_ms: tx.time_ms() });
+        }
+        self.application.validate(&tx)?;
+        self.application.admit(&tx, &StateOf(&self.view()))??;
+        self.mempool.check_room(&tx)?;
+        self.staged.txs.insert(hash, tx.to_stored());
+        self.staged.pending.insert(hash, Some(now_ms));
+        self.mempool.insert(tx, now_ms);
+        self.tip.pending = self.mempool.len();
+        Ok(Submitted::New)
+    }
+
+    /// A block, staged ones included.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn block(&self, hash: &BlockHash) -> Result<Option<Block>, StoreError> {
+        self.view().block(hash)
+    }
+
+    /// The best chain's block at a height.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn block_at(&self, height: u64) -> Result<Option<Block>, StoreError> {
+        query::block(&self.view(), query::BlockQuery::Height(height))
+    }
+
+    /// Whether a block was found sound here.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn knows_block(&self, hash: &BlockHash) -> Result<bool, StoreError> {
+        Ok(self.view().index(hash)?.is_some())
+    }
+
+    /// A transaction, waiting or committed or carried by a block kept here.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn transaction(&self, hash: &TxHash) -> Result<Option<Transaction<Verified>>, StoreError> {
+        match self.mempool.get(hash) {
+            Some(tx) => Ok(Some(tx.clone())),
+            None => query::transaction(&self.view(), hash),
+        }
+    }
+
+    /// The receipt of a committed transaction.
+    ///
+    /// # Errors
+    /// [`ReceiptError`].
+    pub fn receipt(&self, hash: &TxHash) -> Result<Receipt, ReceiptError> {
+        query::build_receipt(&self.view(), &self.genesis, hash)
+    }
+
+    /// Where a transaction stands, staged changes included.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn status(&self, hash: &TxHash) -> Result<query::TxStatus, StoreError> {
+        query::tx_status(&self.view(), &self.genesis, &self.tip, hash)
+    }
+
+    /// Remembers a peer's address, or forgets it.
+    pub fn remember_peer(&mut self, address: String, row: Option<crate::store::PeerRow>) {
+        self.staged.peers.insert(address, row);
+    }
+
+    fn view(&self) -> View<'_> {
+        View { staged: &self.staged, base: self.store.snapshot() }
+    }
+
+    fn index_row(&self, hash: &BlockHash) -> Result<IndexRow, StoreError> {
+        self.view().index(hash)?.ok_or_else(|| missing("index", hash))
+    }
+
+    fn context(row: &IndexRow) -> ParentContext {
+        ParentContext { height: row.height, time_ms: row.time_ms, lag_ms: row.lag_ms }
+    }
+
+    /// Newest heights of these members on the chain that ends in `hash`.
+    fn last_seen_from(
+        &self,
+        hash: BlockHash,
+        mut wanted: BTreeSet<PublicKey>,
+    ) -> Result<BTreeMap<PublicKey, u64>, StoreError> {
+        let view = self.view();
+        let mut found = BTreeMap::new();
+        let mut at = hash;
+        while !wanted.is_empty() {
+            let row = view.index(&at)?.ok_or_else(|| missing("index", &at))?;
+            if row.height == 0 {
+                break;
+            }
+            if let Ok(miner) = PublicKey::new(row.miner.0)
+                && wanted.remove(&miner)
+            {
+                found.insert(miner, row.height);
+            }
+            at = row.parent;
+        }
+        Ok(found)
+    }
+
+    fn update_final_height(&mut self) {
+        let quorum = usize::from(self.genesis.quorum);
+        let mut heights: Vec<u64> = self.tip.last_seen.iter().map(|(_, height)| *height).collect();
+        heights.sort_unstable_by(|a, b| b.cmp(a));
+        self.tip.final_height = quorum.checked_sub(1).and_then(|at| heights.get(at).copied());
+    }
+
+    fn remember_unsound(&mut self, hash: BlockHash) {
+        if self.unsound.insert(hash) {
+            self.unsound_order.push_back(hash);
+        }
+        if self.unsound_order.len() > MAX_UNSOUND
+            && let Some(oldest) = self.unsound_order.pop_front()
+        {
+            self.unsound.remove(&oldest);
+        }
+    }
+}
+
+/// An entry that must be there and is not.
+fn missing(family: &str, hash: &Hash32) -> StoreError {
+    StoreError::Corrupt { what: format!("{family} {hash}"), expected: "an entry".into(), got: "none".into() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,220 @@
+//! What may be asked of a ledger, answered from any consistent view: readers never wait behind writes.
+
+use crate::bytes::{BlockHash, TxHash};
+use crate::crypto::PublicKey;
+use crate::error::ReceiptError;
+use crate::genesis::Genesis;
+use crate::limits::MAX_RUN_HEADERS;
+use crate::merkle;
+use crate::receipt::{Receipt, SignedHeader};
+use crate::store::{StoreError, StoreRead};
+use crate::tx::{Transaction, Verified};
+use primitive_types::U256;
+use std::collections::BTreeSet;
+
+/// Which block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BlockQuery {
+    /// The tip of the best chain.
+    Tip,
+    /// The best chain's block at this height.
+    Height(u64),
+    /// Any block kept.
+    Hash(BlockHash),
+}
+
+/// The best chain's end, and what follows from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tip {
+    /// Its height.
+    pub height: u64,
+    /// Its hash.
+    pub hash: BlockHash,
+    /// Its time, ms.
+    pub time_ms: u64,
+    /// Work of the chain.
+    pub work: U256,
+    /// For each member that mined on this chain its newest height, ascending by key.
+    pub last_seen: Vec<(PublicKey, u64)>,
+    /// The highest block that a quorum of members has built on (itself included).
+    pub final_height: Option<u64>,
+    /// Transactions waiting.
+    pub pending: usize,
+    /// Height of a final block that was abandoned, until an operator acts.
+    pub alarm: Option<u64>,
+}
+
+impl Tip {
+    /// Members with a block at `height` or above.
+    #[must_use]
+    pub fn members_since(&self, height: u64) -> u32 {
+        let count = self.last_seen.iter().filter(|(_, newest)| *newest >= height).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+}
+
+/// Where a transaction stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TxStatus {
+    /// Not known here.
+    Unknown,
+    /// Waiting.
+    Pending {
+        /// First seen here, ms.
+        first_seen_ms: u64,
+    },
+    /// In a block of the best chain.
+    Committed {
+        /// Height of the block.
+        height: u64,
+        /// The block.
+        block: BlockHash,
+        /// Its time, ms.
+        time_ms: u64,
+        /// Place in the order of commitment.
+        index: u32,
+        /// Why it is void, if it is.
+        void: Option<String>,
+        /// Members with a block from there on.
+        members: u32,
+        /// Members needed.
+        quorum: u32,
+        /// Whether that many are reached; never on an open chain.
+        is_final: bool,
+    },
+}
+
+/// The block asked for.
+///
+/// # Errors
+/// The store's.
+pub fn block(view: &dyn StoreRead, query: BlockQuery) -> Result<Option<crate::Block>, StoreError> {
+    let hash = match query {
+        BlockQuery::Tip => view.meta()?.tip,
+        BlockQuery::Height(height) => view.hash_at(height)?,
+        BlockQuery::Hash(hash) => Some(hash),
+    };
+    hash.map_or(Ok(None), |hash| view.block(&hash))
+}
+
+/// A transaction, pending or committed.
+///
+/// # Errors
+/// The store's.
+pub fn transaction(view: &dyn StoreRead, hash: &TxHash) -> Result<Option<Transaction<Verified>>, StoreError> {
+    Ok(view.tx(hash)?.map(Transaction::from_stored))
+}
+
+/// Where a transaction stands; `tip` belongs to the view.
+///
+/// # Errors
+/// The store's.
+pub fn tx_status(view: &dyn StoreRead, genesis: &Genesis, tip: &Tip, hash: &TxHash) -> Result<TxStatus, StoreError> {
+    if let Some(position) = view.tx_position(hash)? {
+        let time_ms = view.index(&position.block)?.map_or(0, |row| row.time_ms);
+        let (members, quorum) = (tip.members_since(position.height), u32::from(genesis.quorum));
+        return Ok(TxStatus::Committed {
+            height: position.height,
+            block: position.block,
+            time_ms,
+            index: position.index,
+            void: position.void,
+            members,
+            quorum,
+            is_final: quorum > 0 && members >= quorum,
+        });
+    }
+    Ok(match view.pending_since(hash)? {
+        Some(first_seen_ms) => TxStatus::Pending { first_seen_ms },
+        None => TxStatus::Unknown,
+    })
+}
+
+fn missing(what: &str) -> StoreError {
+    StoreError::Corrupt { what: what.to_owned(), expected: "an entry of the best chain".into(), got: "none".into() }
+}
+
+fn block_at(view: &dyn StoreRead, height: u64) -> Result<Option<crate::Block>, StoreError> {
+    block(view, BlockQuery::Height(height))
+}
+
+fn signed(genesis: &Genesis, block: &crate::Block) -> SignedHeader {
+    let header = block.header.preimage(&genesis.chain_id());
+    SignedHeader { header: crate::receipt::HeaderBytes(header), signature: block.signature }
+}
+
+/// The receipt of a committed transaction as far as the chain has come: if fewer than a quorum of members stand behind
+/// it yet, verifying answers "not final".
+///
+/// # Errors
+/// [`ReceiptError`].
+pub fn build_receipt(view: &dyn StoreRead, genesis: &Genesis, hash: &TxHash) -> Result<Receipt, ReceiptError> {
+    let position = view.tx_position(hash)?.ok_or(ReceiptError::NotCommitted { txhash: *hash })?;
+    if let Some(reason) = position.void {
+        return Err(ReceiptError::Void { txhash: *hash, reason });
+    }
+    let tx = transaction(view, hash)?.ok_or_else(|| missing("txs"))?;
+    let block = view.block(&position.block)?.ok_or_else(|| missing("blocks"))?;
+    let index = block.txhashes.iter().position(|own| own == hash).ok_or_else(|| missing("block's transactions"))?;
+    let path = merkle::path(&block.txhashes, index).expect("index was found in this list");
+    let run = find_run(view, genesis, position.height)?;
+    let history = match run.first {
+        first if first == position.height => Vec::new(),
+        first => history_path(view, position.height, first)?,
+    };
+    Ok(Receipt {
+        format: crate::receipt::RECEIPT_FORMAT.to_owned(),
+        transaction: crate::receipt::HexBytes(tx.to_bytes()),
+        index: index as u64,
+        path,
+        sibling: None,
+        block: signed(genesis, &block),
+        history,
+        run: run.headers,
+    })
+}
+
+struct Run {
+    /// Height at which counting starts: the block's own, or the anchor's.
+    first: u64,
+    /// The headers of the receipt's `run`.
+    headers: Vec<SignedHeader>,
+}
+
+/// The shortest run from the block itself that shows a quorum; where that is too long (a quorum came late), the
+/// shortest one that ends where the quorum was reached, from an anchor.
+fn find_run(view: &dyn StoreRead, genesis: &Genesis, height: u64) -> Result<Run, StoreError> {
+    let quorum = usize::from(genesis.quorum);
+    let mut start = height;
+    let mut window: std::collections::VecDeque<crate::Block> = std::collections::VecDeque::new();
+    let distinct = |window: &std::collections::VecDeque<crate::Block>| {
+        window.iter().map(|block| block.header.miner).collect::<BTreeSet<_>>().len()
+    };
+    let mut at = height;
+    while let Some(block) = block_at(view, at)? {
+        window.push_back(block);
+        if window.len() > MAX_RUN_HEADERS {
+            window.pop_front();
+            start += 1;
+        }
+        if genesis.is_open() || distinct(&window) >= quorum {
+            break;
+        }
+        at += 1;
+    }
+    let skip = usize::from(start == height);
+    let headers = window.iter().skip(skip).map(|block| signed(genesis, block)).collect();
+    Ok(Run { first: start, headers })
+}
+
+/// Inclusion path of the blockhash at `height` in the history root of the header at `anchor`.
+fn history_path(view: &dyn StoreRead, height: u64, anchor: u64) -> Result<Vec<crate::Hash32>, StoreError> {
+    let mut at = |level: u8, index: u64| {
+        if level == 0 {
+            Ok(view.hash_at(index)?.map(|hash| merkle::leaf(&hash)))
+        } else {
+            view.history_node(level, index)
+        }
+    };
+    merkle::log_path(height, anchor, &mut at)?.ok_or_else(|| missing("history_nodes"))
+}
