@@ -35,10 +35,7 @@ fn checks(root: &Path, report: &mut Report) {
         return;
     };
 
-    if report
-        .tool("format", || tools::ensure_component("fmt", "rustfmt"))
-        .is_some()
-    {
+    if report.tool("format", || tools::ensure_component("fmt", "rustfmt")).is_some() {
         report.step("format", || cargo(root, &["fmt", "--all", "--check"], &[]));
     }
     report.step("edges", || edges::check(root));
@@ -46,62 +43,30 @@ fn checks(root: &Path, report: &mut Report) {
     if let Some(python) = report.tool("vectors, interop", tools::python) {
         let value = python.to_string_lossy().into_owned();
         variables.push((tools::PYTHON_VARIABLE.to_owned(), value));
-        report.step("vectors", || {
-            Tool::new(&python)
-                .args(["docs/protocol/vectors.py", "--check"])
-                .dir(root)
-                .run()
-        });
+        report.step("vectors", || Tool::new(&python).args(["docs/protocol/vectors.py", "--check"]).dir(root).run());
     }
-    if report
-        .tool("clippy", || tools::ensure_component("clippy", "clippy"))
-        .is_some()
-    {
-        let arguments = [
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ];
+    if report.tool("clippy", || tools::ensure_component("clippy", "clippy")).is_some() {
+        let arguments = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
         report.step("clippy", || cargo(root, &arguments, &variables));
     }
     report.step("tests", || {
         if tools::has_subcommand("nextest") {
-            return cargo(root, &["nextest", "run", "--workspace"], &variables);
+            return cargo(root, &["nextest", "run", "--workspace", "--no-fail-fast"], &variables);
         }
-        let targets = [
-            "test",
-            "--workspace",
-            "--lib",
-            "--bins",
-            "--tests",
-            "--examples",
-        ];
+        let targets = ["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests", "--examples"];
         cargo(root, &targets, &variables)
     });
-    report.step("doc tests", || {
-        cargo(root, &["test", "--workspace", "--doc"], &variables)
-    });
+    report.step("doc tests", || cargo(root, &["test", "--workspace", "--doc"], &variables));
     variables.push(("RUSTDOCFLAGS".to_owned(), "-D warnings".to_owned()));
-    report.step("docs", || {
-        cargo(root, &["doc", "--workspace", "--no-deps"], &variables)
-    });
+    report.step("docs", || cargo(root, &["doc", "--workspace", "--no-deps"], &variables));
 }
 
 /// Licences, sources and banned crates by `deny.toml`.
 fn deny(root: &Path, report: &mut Report) {
     if let Some(deny) = report.tool("deny", tools::cargo_deny) {
         report.step("deny", || {
-            let check = [
-                "--log-level",
-                "error",
-                "check",
-                "bans",
-                "licenses",
-                "sources",
-            ];
+            // Duplicate versions are warnings: `cargo deny check bans` shows them, here they would bury the rest.
+            let check = ["--log-level", "error", "check", "bans", "licenses", "sources"];
             Tool::new(deny).args(check).dir(root).run()
         });
     }
@@ -113,11 +78,7 @@ fn deny(root: &Path, report: &mut Report) {
 }
 
 fn cargo(root: &Path, arguments: &[&str], variables: &[(String, String)]) -> Result<()> {
-    Tool::cargo()
-        .args(arguments)
-        .envs(variables)
-        .dir(root)
-        .run()
+    Tool::cargo().args(arguments).envs(variables).dir(root).run()
 }
 
 impl Report {
@@ -158,10 +119,7 @@ impl Report {
     }
 
     fn failed(&self) -> Vec<&'static str> {
-        let failed = self
-            .rows
-            .iter()
-            .filter(|(_, outcome)| matches!(outcome, Outcome::Failed(_)));
+        let failed = self.rows.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Failed(_)));
         failed.map(|(name, _)| *name).collect()
     }
 
@@ -199,18 +157,10 @@ mod tests {
     fn the_verdict_names_what_failed_and_forgives_what_was_skipped() {
         let mut report = Report { rows: Vec::new() };
         assert_eq!(report.step("first", || Ok(7)), Some(7));
-        assert!(
-            report
-                .tool::<()>("second", || bail!("not to be had"))
-                .is_none()
-        );
+        assert!(report.tool::<()>("second", || bail!("not to be had")).is_none());
         assert_eq!(report.verdict(), "test: ok");
         assert!(report.step::<()>("third", || bail!("broken")).is_none());
-        assert!(
-            report
-                .step::<()>("fourth", || bail!("broken too"))
-                .is_none()
-        );
+        assert!(report.step::<()>("fourth", || bail!("broken too")).is_none());
         assert_eq!(report.verdict(), "test: FAILED (third, fourth)");
     }
 }

@@ -15,10 +15,7 @@ const ALLOWED: [(&str, &[&str]); 18] = [
     ("blockhie-engine", &["blockhie-core"]),
     ("blockhie-emr", &["blockhie-core"]),
     ("blockhie-phd", &["blockhie-core"]),
-    (
-        "blockhie-coupling",
-        &["blockhie-core", "blockhie-emr", "blockhie-phd"],
-    ),
+    ("blockhie-coupling", &["blockhie-core", "blockhie-emr", "blockhie-phd"]),
     ("blockhie-store", &["blockhie-core"]),
     ("blockhie-transport", &["blockhie-core"]),
     (
@@ -34,43 +31,13 @@ const ALLOWED: [(&str, &[&str]); 18] = [
     ),
     (
         "blockhie-gateway",
-        &[
-            "blockhie-emr",
-            "blockhie-phd",
-            "blockhie-coupling",
-            "blockhie-transport",
-            "blockhie-store",
-            "blockhie-core",
-        ],
+        &["blockhie-emr", "blockhie-phd", "blockhie-coupling", "blockhie-transport", "blockhie-store", "blockhie-core"],
     ),
-    (
-        "blockhie-sim",
-        &[
-            "blockhie-engine",
-            "blockhie-core",
-            "blockhie-pow",
-            "blockhie-packing",
-        ],
-    ),
-    (
-        "emr-node",
-        &["blockhie-node", "blockhie-emr", "blockhie-coupling"],
-    ),
-    (
-        "phd-node",
-        &["blockhie-node", "blockhie-phd", "blockhie-coupling"],
-    ),
+    ("blockhie-sim", &["blockhie-engine", "blockhie-core", "blockhie-pow", "blockhie-packing"]),
+    ("emr-node", &["blockhie-node", "blockhie-emr", "blockhie-coupling"]),
+    ("phd-node", &["blockhie-node", "blockhie-phd", "blockhie-coupling"]),
     ("gateway", &["blockhie-gateway"]),
-    (
-        "blockhie",
-        &[
-            "blockhie-transport",
-            "blockhie-emr",
-            "blockhie-phd",
-            "blockhie-coupling",
-            "blockhie-core",
-        ],
-    ),
+    ("blockhie", &["blockhie-transport", "blockhie-emr", "blockhie-phd", "blockhie-coupling", "blockhie-core"]),
     ("blockhie-benches", &[]),
     ("xtask", &[]),
 ];
@@ -88,23 +55,13 @@ type Edges = BTreeSet<(String, String, bool)>;
 /// # Errors
 /// Lists every forbidden edge, cycle and heavy dependency.
 pub(crate) fn check(root: &Path) -> Result<()> {
-    let metadata = MetadataCommand::new()
-        .current_dir(root)
-        .no_deps()
-        .exec()
-        .context("cargo metadata")?;
+    let metadata = MetadataCommand::new().current_dir(root).no_deps().exec().context("cargo metadata")?;
     let members = metadata.workspace_packages();
-    let names: BTreeSet<String> = members
-        .iter()
-        .map(|package| package.name.to_string())
-        .collect();
+    let names: BTreeSet<String> = members.iter().map(|package| package.name.to_string()).collect();
     let mut problems = violations(&names, &edges(&metadata));
     problems.extend(heavy_dependencies(root)?);
     if !problems.is_empty() {
-        bail!(
-            "{}\nthe table is in docs/ARCHITECTURE.md and xtask/src/edges.rs",
-            problems.join("\n")
-        );
+        bail!("{}\nthe table is in docs/ARCHITECTURE.md and xtask/src/edges.rs", problems.join("\n"));
     }
     Ok(())
 }
@@ -116,11 +73,7 @@ fn edges(metadata: &Metadata) -> Edges {
     for package in &members {
         for dependency in package.dependencies.iter().filter(|dep| is_ours(&dep.name)) {
             let only_tests = dependency.kind == DependencyKind::Development;
-            edges.insert((
-                package.name.to_string(),
-                dependency.name.clone(),
-                only_tests,
-            ));
+            edges.insert((package.name.to_string(), dependency.name.clone(), only_tests));
         }
     }
     edges
@@ -130,16 +83,11 @@ fn edges(metadata: &Metadata) -> Edges {
 fn violations(names: &BTreeSet<String>, edges: &Edges) -> Vec<String> {
     let table: BTreeMap<&str, &[&str]> = ALLOWED.into_iter().collect();
     let mut problems = Vec::new();
-    for name in names
-        .iter()
-        .filter(|name| !table.contains_key(name.as_str()))
-    {
+    for name in names.iter().filter(|name| !table.contains_key(name.as_str())) {
         problems.push(format!("{name} has no row in the table of allowed edges"));
     }
     for (from, to, only_tests) in edges {
-        let allowed = table
-            .get(from.as_str())
-            .is_none_or(|row| row.contains(&to.as_str()));
+        let allowed = table.get(from.as_str()).is_none_or(|row| row.contains(&to.as_str()));
         if !allowed && !only_tests {
             problems.push(format!("{from} must not depend on {to}"));
         }
@@ -152,20 +100,14 @@ fn violations(names: &BTreeSet<String>, edges: &Edges) -> Vec<String> {
 fn cycle(names: &BTreeSet<String>, edges: &Edges) -> Option<String> {
     let mut left = names.clone();
     loop {
-        let waits = |name: &String| {
-            edges
-                .iter()
-                .any(|(from, to, _)| from == name && left.contains(to))
-        };
+        let waits = |name: &String| edges.iter().any(|(from, to, _)| from == name && left.contains(to));
         let next: BTreeSet<String> = left.iter().filter(|name| waits(name)).cloned().collect();
         if next.is_empty() {
             return None;
         }
         if next.len() == left.len() {
             let members = next.into_iter().collect::<Vec<_>>().join(", ");
-            return Some(format!(
-                "a cycle, tests included, among or above: {members}"
-            ));
+            return Some(format!("a cycle, tests included, among or above: {members}"));
         }
         left = next;
     }
@@ -176,14 +118,7 @@ fn heavy_dependencies(root: &Path) -> Result<Vec<String>> {
     let mut problems = Vec::new();
     for light in LIGHT {
         let tree = Tool::cargo()
-            .args([
-                "tree",
-                "--quiet",
-                "--package",
-                light,
-                "--edges",
-                "normal,build,dev",
-            ])
+            .args(["tree", "--quiet", "--package", light, "--edges", "normal,build,dev"])
             .args(["--prefix", "none", "--format", "{p}"])
             .dir(root)
             .output()?;
@@ -196,14 +131,9 @@ fn heavy_dependencies(root: &Path) -> Result<Vec<String>> {
 
 /// The heavy packages among the lines `name version …` of a flat `cargo tree`.
 fn heavy_in(tree: &str) -> impl Iterator<Item = &'static str> + use<> {
-    let names: BTreeSet<String> = tree
-        .lines()
-        .filter_map(|line| line.split_whitespace().next())
-        .map(str::to_owned)
-        .collect();
-    HEAVY
-        .into_iter()
-        .filter(move |heavy| names.contains(*heavy))
+    let names: BTreeSet<String> =
+        tree.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect();
+    HEAVY.into_iter().filter(move |heavy| names.contains(*heavy))
 }
 
 #[cfg(test)]
@@ -212,10 +142,7 @@ mod tests {
 
     fn graph(list: &[(&str, &str, bool)]) -> (BTreeSet<String>, Edges) {
         let names = ALLOWED.iter().map(|(name, _)| (*name).to_owned()).collect();
-        let edges = list
-            .iter()
-            .map(|(a, b, t)| ((*a).to_owned(), (*b).to_owned(), *t))
-            .collect();
+        let edges = list.iter().map(|(a, b, t)| ((*a).to_owned(), (*b).to_owned(), *t)).collect();
         (names, edges)
     }
 
@@ -231,23 +158,11 @@ mod tests {
 
     #[test]
     fn every_crate_of_the_workspace_is_seen() {
-        let metadata = MetadataCommand::new()
-            .current_dir(crate::root())
-            .no_deps()
-            .exec()
-            .unwrap();
+        let metadata = MetadataCommand::new().current_dir(crate::root()).no_deps().exec().unwrap();
         let edges = edges(&metadata);
-        let core_to_packing = (
-            "blockhie-core".to_owned(),
-            "blockhie-packing".to_owned(),
-            false,
-        );
+        let core_to_packing = ("blockhie-core".to_owned(), "blockhie-packing".to_owned(), false);
         assert!(edges.contains(&core_to_packing), "{edges:?}");
-        assert!(
-            edges
-                .iter()
-                .any(|(from, _, only_tests)| from == "blockhie-benches" && *only_tests)
-        );
+        assert!(edges.iter().any(|(from, _, only_tests)| from == "blockhie-benches" && *only_tests));
     }
 
     #[test]
@@ -263,10 +178,7 @@ mod tests {
         assert!(problems(&[emr_in_tests]).is_empty());
         let back = ("blockhie-emr", "blockhie-transport", true);
         let found = problems(&[emr_in_tests, back, ("blockhie-pow", "blockhie-core", false)]);
-        assert_eq!(
-            found,
-            ["a cycle, tests included, among or above: blockhie-emr, blockhie-transport"]
-        );
+        assert_eq!(found, ["a cycle, tests included, among or above: blockhie-emr, blockhie-transport"]);
     }
 
     #[test]
@@ -274,10 +186,7 @@ mod tests {
         let (mut names, edges) = graph(&[]);
         names.insert("blockhie-new".to_owned());
         let found = violations(&names, &edges);
-        assert_eq!(
-            found,
-            ["blockhie-new has no row in the table of allowed edges"]
-        );
+        assert_eq!(found, ["blockhie-new has no row in the table of allowed edges"]);
     }
 
     #[test]
@@ -289,11 +198,7 @@ mod tests {
     #[test]
     fn rows_name_only_packages_that_have_a_row() {
         let rows: BTreeSet<&str> = ALLOWED.iter().map(|(name, _)| *name).collect();
-        assert!(
-            ALLOWED
-                .iter()
-                .all(|(_, allowed)| allowed.iter().all(|name| rows.contains(name)))
-        );
+        assert!(ALLOWED.iter().all(|(_, allowed)| allowed.iter().all(|name| rows.contains(name))));
         assert_eq!(rows.len(), ALLOWED.len());
     }
 }

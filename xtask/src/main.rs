@@ -80,17 +80,11 @@ fn run_cargo(arguments: &[&str]) -> Result<ExitCode> {
 }
 
 fn exit(passed: bool) -> ExitCode {
-    if passed {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// The repository's root.
 fn root() -> PathBuf {
     let parent = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
-    parent
-        .expect("the manifest of xtask stands in a folder of the repository")
-        .to_owned()
+    parent.expect("the manifest of xtask stands in a folder of the repository").to_owned()
 }

@@ -16,9 +16,7 @@ pub(crate) struct Tool {
 
 impl Tool {
     pub(crate) fn new(program: impl AsRef<OsStr>) -> Self {
-        Self {
-            command: Command::new(program),
-        }
+        Self { command: Command::new(program) }
     }
 
     /// The cargo that runs us, so that toolchain overrides carry over.
@@ -41,10 +39,7 @@ impl Tool {
         self
     }
 
-    pub(crate) fn envs<'a>(
-        mut self,
-        variables: impl IntoIterator<Item = &'a (String, String)>,
-    ) -> Self {
+    pub(crate) fn envs<'a>(mut self, variables: impl IntoIterator<Item = &'a (String, String)>) -> Self {
         for (name, value) in variables {
             self.command.env(name, value);
         }
@@ -63,10 +58,7 @@ impl Tool {
 
     /// Runs it with our own output streams; a failure of the program is an error.
     pub(crate) fn run(mut self) -> Result<()> {
-        let status = self
-            .command
-            .status()
-            .with_context(|| format!("start {}", self.line()))?;
+        let status = self.command.status().with_context(|| format!("start {}", self.line()))?;
         if !status.success() {
             bail!("`{}`: {status}", self.line());
         }
@@ -75,28 +67,15 @@ impl Tool {
 
     /// Runs it with our own streams and returns its exit code; 1 when a signal ended it.
     pub(crate) fn exit_code(mut self) -> Result<i32> {
-        let status = self
-            .command
-            .status()
-            .with_context(|| format!("start {}", self.line()))?;
+        let status = self.command.status().with_context(|| format!("start {}", self.line()))?;
         Ok(status.code().unwrap_or(1))
     }
 
     /// Runs it and returns what it printed on stdout; its output is shown only when it fails.
     pub(crate) fn output(mut self) -> Result<String> {
-        let output = self
-            .command
-            .stdin(Stdio::null())
-            .output()
-            .with_context(|| format!("start {}", self.line()))?;
+        let output = self.command.stdin(Stdio::null()).output().with_context(|| format!("start {}", self.line()))?;
         if !output.status.success() {
-            bail!(
-                "`{}`: {}\n{}{}",
-                self.line(),
-                output.status,
-                tail(&output.stdout),
-                tail(&output.stderr)
-            );
+            bail!("`{}`: {}\n{}{}", self.line(), output.status, tail(&output.stdout), tail(&output.stderr));
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
@@ -104,10 +83,7 @@ impl Tool {
     /// The command as somebody would type it, for messages.
     pub(crate) fn line(&self) -> String {
         let words = std::iter::once(self.command.get_program()).chain(self.command.get_args());
-        words
-            .map(|word| word.to_string_lossy().into_owned())
-            .collect::<Vec<_>>()
-            .join(" ")
+        words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
     }
 }
 

@@ -18,15 +18,8 @@ mod build;
 
 /// Features of `librocksdb-sys` that the recipe knows; `lz4-sys` is implied by `lz4`. Those of bindgen and `static` leave RocksDB's own
 /// objects alone.
-const KNOWN_FEATURES: [&str; 7] = [
-    "lz4",
-    "lz4-sys",
-    "default",
-    "static",
-    "bindgen",
-    "bindgen-runtime",
-    "bindgen-static",
-];
+const KNOWN_FEATURES: [&str; 7] =
+    ["lz4", "lz4-sys", "default", "static", "bindgen", "bindgen-runtime", "bindgen-static"];
 
 /// Variables with which somebody asks for another compiler target or other flags than the recipe's.
 /// The ordinary build honours them, so it is used whenever one is set.
@@ -44,16 +37,8 @@ const FOREIGN_VARIABLES: [&str; 9] = [
 
 /// Compiler flags besides defines and include paths: those of the crate's `build.rs` and of the `cc` crate
 /// at optimisation level 2, without debug information. Warnings are the upstream project's business.
-const FLAGS: [&str; 8] = [
-    "-O2",
-    "-std=c++20",
-    "-fPIC",
-    "-ffunction-sections",
-    "-fdata-sections",
-    "-w",
-    "-include",
-    "cstdint",
-];
+const FLAGS: [&str; 8] =
+    ["-O2", "-std=c++20", "-fPIC", "-ffunction-sections", "-fdata-sections", "-w", "-include", "cstdint"];
 
 /// Defines of the crate's `build.rs` on 64-bit Linux; those of features are added in [`Recipe::new`].
 const DEFINES: [&str; 10] = [
@@ -84,15 +69,8 @@ pub(crate) fn environment(root: &Path) -> Result<Vec<(String, String)>> {
             dir.display()
         );
         eprintln!("rocksdb: using ROCKSDB_LIB_DIR={} as it is", dir.display());
-        let inherited = |name: &str| {
-            std::env::var(name)
-                .ok()
-                .map(|value| (name.to_owned(), value))
-        };
-        return Ok(["ROCKSDB_LIB_DIR", "ROCKSDB_STATIC"]
-            .into_iter()
-            .filter_map(inherited)
-            .collect());
+        let inherited = |name: &str| std::env::var(name).ok().map(|value| (name.to_owned(), value));
+        return Ok(["ROCKSDB_LIB_DIR", "ROCKSDB_STATIC"].into_iter().filter_map(inherited).collect());
     }
     let metadata = MetadataCommand::new()
         .current_dir(root)
@@ -106,13 +84,8 @@ pub(crate) fn environment(root: &Path) -> Result<Vec<(String, String)>> {
         }
     };
     let dir = recipe.ensure_built(&process::cache_dir()?)?;
-    let dir = dir
-        .to_str()
-        .context("the cache folder's path must be UTF-8 for cargo")?;
-    Ok(vec![
-        ("ROCKSDB_LIB_DIR".to_owned(), dir.to_owned()),
-        ("ROCKSDB_STATIC".to_owned(), "1".to_owned()),
-    ])
+    let dir = dir.to_str().context("the cache folder's path must be UTF-8 for cargo")?;
+    Ok(vec![("ROCKSDB_LIB_DIR".to_owned(), dir.to_owned()), ("ROCKSDB_STATIC".to_owned(), "1".to_owned())])
 }
 
 /// Everything that decides what the archive contains.
@@ -136,18 +109,12 @@ impl Recipe {
         if !matches!(target, ("x86_64" | "aarch64", "linux")) || cfg!(not(target_env = "gnu")) {
             return Ok(Err(format!("no recipe for {}-{}", target.0, target.1)));
         }
-        if let Some(name) = FOREIGN_VARIABLES
-            .iter()
-            .find(|name| std::env::var_os(name).is_some())
-        {
+        if let Some(name) = FOREIGN_VARIABLES.iter().find(|name| std::env::var_os(name).is_some()) {
             return Ok(Err(format!("{name} is set")));
         }
         let sys = package(metadata, "librocksdb-sys")?;
         let features = features(metadata, sys)?;
-        if let Some(unknown) = features
-            .iter()
-            .find(|f| !KNOWN_FEATURES.contains(&f.as_str()))
-        {
+        if let Some(unknown) = features.iter().find(|f| !KNOWN_FEATURES.contains(&f.as_str())) {
             return Ok(Err(format!("no recipe for its feature `{unknown}`")));
         }
         let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
@@ -156,37 +123,21 @@ impl Recipe {
         };
 
         let source = folder(sys)?;
-        let mut flags: Vec<String> = FLAGS
-            .iter()
-            .chain(&DEFINES)
-            .map(ToString::to_string)
-            .collect();
+        let mut flags: Vec<String> = FLAGS.iter().chain(&DEFINES).map(ToString::to_string).collect();
         if target.0 == "x86_64" {
             // What build.rs derives from the target features of rustc's default x86-64.
             flags.extend(["-m64", "-msse2"].map(str::to_owned));
         }
-        let mut includes = vec![
-            source.join("rocksdb/include"),
-            source.join("rocksdb"),
-            source.clone(),
-        ];
+        let mut includes = vec![source.join("rocksdb/include"), source.join("rocksdb"), source.clone()];
         if features.iter().any(|f| f == "lz4") {
             // The lz4-sys crate compiles and links LZ4 itself: only the header is needed here.
             flags.push("-DLZ4=1".to_owned());
             includes.push(folder(package(metadata, "lz4-sys")?)?.join("liblz4/lib"));
         }
         for include in &includes {
-            ensure!(
-                include.is_dir(),
-                "{} is not there: the crate's layout has changed",
-                include.display()
-            );
+            ensure!(include.is_dir(), "{} is not there: the crate's layout has changed", include.display());
         }
-        let tag = if features.iter().any(|f| f == "lz4") {
-            "lz4"
-        } else {
-            "plain"
-        };
+        let tag = if features.iter().any(|f| f == "lz4") { "lz4" } else { "plain" };
         Ok(Ok(Self {
             name: format!("rocksdb-{}-{tag}-{compiler_name}", sys.version),
             compiler,
@@ -216,11 +167,7 @@ fn sources(crate_dir: &Path) -> Result<Vec<String>> {
 /// Kind, version and machine of a compiler, for the archive's name; `None` for one we do not know.
 fn identify(compiler: &str) -> Option<String> {
     let ask = |argument: &str| {
-        let output = Command::new(compiler)
-            .arg(argument)
-            .stderr(Stdio::null())
-            .output()
-            .ok()?;
+        let output = Command::new(compiler).arg(argument).stderr(Stdio::null()).output().ok()?;
         let text = String::from_utf8(output.stdout).ok()?;
         output.status.success().then(|| text.trim().to_owned())
     };
@@ -240,26 +187,15 @@ fn identify(compiler: &str) -> Option<String> {
 }
 
 fn package<'m>(metadata: &'m Metadata, name: &str) -> Result<&'m Package> {
-    let mut found = metadata
-        .packages
-        .iter()
-        .filter(|package| package.name == name);
-    let package = found
-        .next()
-        .with_context(|| format!("the workspace does not depend on {name}"))?;
-    ensure!(
-        found.next().is_none(),
-        "the workspace depends on several versions of {name}"
-    );
+    let mut found = metadata.packages.iter().filter(|package| package.name == name);
+    let package = found.next().with_context(|| format!("the workspace does not depend on {name}"))?;
+    ensure!(found.next().is_none(), "the workspace depends on several versions of {name}");
     Ok(package)
 }
 
 /// The features that the workspace resolves for a package.
 fn features(metadata: &Metadata, package: &Package) -> Result<Vec<String>> {
-    let resolve = metadata
-        .resolve
-        .as_ref()
-        .context("cargo metadata came without its resolution")?;
+    let resolve = metadata.resolve.as_ref().context("cargo metadata came without its resolution")?;
     let node = resolve.nodes.iter().find(|node| node.id == package.id);
     let node = node.with_context(|| format!("{} is not in the resolution", package.name))?;
     Ok(node.features.iter().map(ToString::to_string).collect())
@@ -267,8 +203,5 @@ fn features(metadata: &Metadata, package: &Package) -> Result<Vec<String>> {
 
 fn folder(package: &Package) -> Result<PathBuf> {
     let parent = package.manifest_path.parent();
-    Ok(parent
-        .with_context(|| format!("{} has no folder", package.name))?
-        .as_std_path()
-        .to_owned())
+    Ok(parent.with_context(|| format!("{} has no folder", package.name))?.as_std_path().to_owned())
 }

@@ -28,17 +28,11 @@ pub(crate) fn ensure_build_packages() -> Result<()> {
 /// Makes sure that rustfmt and clippy are there; the toolchain file names them, but rustup adds them by
 /// itself only where it is allowed to.
 pub(crate) fn ensure_component(subcommand: &str, component: &str) -> Result<()> {
-    if Tool::cargo()
-        .args([subcommand, "--version"])
-        .output()
-        .is_ok()
-    {
+    if Tool::cargo().args([subcommand, "--version"]).output().is_ok() {
         return Ok(());
     }
     eprintln!("adding the toolchain component {component}");
-    Tool::new("rustup")
-        .args(["component", "add", component])
-        .run()
+    Tool::new("rustup").args(["component", "add", component]).run()
 }
 
 /// Whether cargo has this subcommand.
@@ -55,10 +49,7 @@ pub(crate) fn cargo_deny() -> Result<PathBuf> {
     let tools = cache_dir()?.join("tools");
     let ours = tools.join("bin/cargo-deny");
     if Tool::new(&ours).arg("--version").output().is_err() {
-        eprintln!(
-            "installing cargo-deny {CARGO_DENY_VERSION} into {} (some minutes, once)",
-            tools.display()
-        );
+        eprintln!("installing cargo-deny {CARGO_DENY_VERSION} into {} (some minutes, once)", tools.display());
         Tool::cargo()
             // Unoptimised: it compiles in a third of the time and checks our tree in a second all the same.
             .args(["install", "--quiet", "--debug", "--locked", "--root"])
@@ -75,9 +66,7 @@ pub(crate) fn python() -> Result<PathBuf> {
     if let Some(python) = std::env::var_os(PYTHON_VARIABLE) {
         return Ok(python.into());
     }
-    let version = Tool::new("python3")
-        .args(["-c", "import platform; print(platform.python_version())"])
-        .output()?;
+    let version = Tool::new("python3").args(["-c", "import platform; print(platform.python_version())"]).output()?;
     let wanted = format!("# Python {version}{PYTHON_REQUIREMENTS}");
     let cache = cache_dir()?;
     fs::create_dir_all(&cache).with_context(|| format!("create {}", cache.display()))?;
@@ -92,22 +81,11 @@ pub(crate) fn python() -> Result<PathBuf> {
     }
     install(&missing_python_packages())?;
     eprintln!("making a Python environment in {}", environment.display());
-    Tool::new("python3")
-        .args(["-m", "venv", "--clear"])
-        .arg(&environment)
-        .output()?;
+    Tool::new("python3").args(["-m", "venv", "--clear"]).arg(&environment).output()?;
     let requirements = environment.join("requirements.txt");
     fs::write(&requirements, PYTHON_REQUIREMENTS).context("write the Python requirements")?;
     Tool::new(&python)
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--only-binary",
-            ":all:",
-            "--requirement",
-        ])
+        .args(["-m", "pip", "install", "--quiet", "--only-binary", ":all:", "--requirement"])
         .arg(&requirements)
         .output()?;
     fs::write(&stamp, wanted).context("mark the Python environment as whole")?;
@@ -126,15 +104,8 @@ fn missing_build_packages() -> Result<Vec<String>> {
 }
 
 fn missing_python_packages() -> Vec<String> {
-    let complete = Tool::new("python3")
-        .args(["-c", "import venv, ensurepip"])
-        .output()
-        .is_ok();
-    if complete {
-        Vec::new()
-    } else {
-        vec!["python3-venv".to_owned()]
-    }
+    let complete = Tool::new("python3").args(["-c", "import venv, ensurepip"]).output().is_ok();
+    if complete { Vec::new() } else { vec!["python3-venv".to_owned()] }
 }
 
 /// Whether bindgen will find a libclang and that version's own headers (`stddef.h` and the like).
@@ -144,30 +115,18 @@ fn has_libclang() -> bool {
     }
     let with_prefix = |dir: &Path, prefix: &str| -> Vec<PathBuf> {
         let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-        let fits = |path: &PathBuf| {
-            path.file_name()
-                .is_some_and(|name| name.to_string_lossy().starts_with(prefix))
-        };
+        let fits = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix));
         entries.map(|entry| entry.path()).filter(fits).collect()
     };
     let has_library = |lib: &Path| {
         let exact = |path: &PathBuf| !path.to_string_lossy().contains("libclang-cpp");
-        with_prefix(lib, "libclang.so")
-            .into_iter()
-            .chain(with_prefix(lib, "libclang-"))
-            .any(|path| exact(&path))
+        with_prefix(lib, "libclang.so").into_iter().chain(with_prefix(lib, "libclang-")).any(|path| exact(&path))
     };
     let has_headers = |lib: &Path| {
-        with_prefix(&lib.join("clang"), "")
-            .iter()
-            .any(|version| version.join("include/stddef.h").is_file())
+        with_prefix(&lib.join("clang"), "").iter().any(|version| version.join("include/stddef.h").is_file())
     };
-    let llvm = with_prefix(Path::new("/usr/lib"), "llvm-")
-        .into_iter()
-        .map(|dir| dir.join("lib"));
-    let complete = llvm
-        .into_iter()
-        .any(|lib| has_library(&lib) && has_headers(&lib));
+    let llvm = with_prefix(Path::new("/usr/lib"), "llvm-").into_iter().map(|dir| dir.join("lib"));
+    let complete = llvm.into_iter().any(|lib| has_library(&lib) && has_headers(&lib));
     // Elsewhere than on Debian and Ubuntu library and headers stand in the system's own folders.
     complete || (has_library(Path::new("/usr/lib64")) && has_headers(Path::new("/usr/lib")))
 }
@@ -185,10 +144,7 @@ fn libclang_packages() -> Result<Vec<String>> {
             apt = apt.arg("update");
             apt.output()?;
         }
-        Tool::new("apt-cache")
-            .args(["search", "--names-only", "^libclang1-[0-9]+(t64)?$"])
-            .output()
-            .context(NAMED)?
+        Tool::new("apt-cache").args(["search", "--names-only", "^libclang1-[0-9]+(t64)?$"]).output().context(NAMED)?
     };
     let (library, version) = newest_libclang(&names).context(NAMED)?;
     Ok(vec![library, format!("libclang-common-{version}-dev")])
@@ -196,15 +152,9 @@ fn libclang_packages() -> Result<Vec<String>> {
 
 /// The package with the highest number in lines of `libclang1-N …`, and N.
 fn newest_libclang(names: &str) -> Option<(String, u32)> {
-    let packages = names
-        .lines()
-        .filter_map(|line| line.split_whitespace().next());
+    let packages = names.lines().filter_map(|line| line.split_whitespace().next());
     let numbered = packages.filter_map(|name| {
-        let number = name
-            .strip_prefix("libclang1-")?
-            .trim_end_matches("t64")
-            .parse()
-            .ok()?;
+        let number = name.strip_prefix("libclang1-")?.trim_end_matches("t64").parse().ok()?;
         Some((name.to_owned(), number))
     });
     numbered.max_by_key(|(_, number): &(String, u32)| *number)
@@ -224,10 +174,7 @@ fn install(packages: &[String]) -> Result<()> {
     };
     eprintln!("installing {list}");
     update.arg("update").output()?;
-    install
-        .args(["install", "-y", "--no-install-recommends"])
-        .args(packages)
-        .output()?;
+    install.args(["install", "-y", "--no-install-recommends"]).args(packages).output()?;
     Ok(())
 }
 
@@ -254,18 +201,13 @@ mod tests {
     #[test]
     fn the_newest_libclang_is_the_one_with_the_highest_number() {
         let names = "libclang1-9 - C interface\nlibclang1-18t64 - C interface\nlibclang1-14 - C interface\n";
-        assert_eq!(
-            newest_libclang(names),
-            Some(("libclang1-18t64".to_owned(), 18))
-        );
+        assert_eq!(newest_libclang(names), Some(("libclang1-18t64".to_owned(), 18)));
         assert_eq!(newest_libclang("libclang1\nlibclang1-14-dbg\n"), None);
     }
 
     #[test]
     fn every_python_package_has_an_exact_version() {
-        let lines = PYTHON_REQUIREMENTS
-            .lines()
-            .filter(|line| !line.starts_with('#'));
+        let lines = PYTHON_REQUIREMENTS.lines().filter(|line| !line.starts_with('#'));
         assert!(lines.clone().count() > 0);
         for line in lines {
             assert!(line.contains("=="), "{line}");

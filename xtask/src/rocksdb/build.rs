@@ -41,10 +41,8 @@ impl Recipe {
             return Ok(finished);
         }
         remove_abandoned(cache)?;
-        let aside = tempfile::Builder::new()
-            .prefix(ASIDE_PREFIX)
-            .tempdir_in(cache)
-            .context("create a folder to build in")?;
+        let aside =
+            tempfile::Builder::new().prefix(ASIDE_PREFIX).tempdir_in(cache).context("create a folder to build in")?;
         self.build(aside.path())?;
         if finished.exists() {
             fs::remove_dir_all(&finished).context("remove the archive of another recipe")?;
@@ -61,19 +59,13 @@ impl Recipe {
     /// The recipe as text, to notice that an archive in the cache was made by another one. The paths of the
     /// sources are left out: their version is in the archive's name.
     fn text(&self) -> String {
-        format!(
-            "{} {} x{SOURCES_PER_UNIT}\n",
-            self.compiler,
-            self.flags.join(" ")
-        )
+        format!("{} {} x{SOURCES_PER_UNIT}\n", self.compiler, self.flags.join(" "))
     }
 
     fn build(&self, dir: &Path) -> Result<()> {
         let units = self.write_units(dir)?;
         let total = units.len();
-        let parallel = thread::available_parallelism()
-            .map_or(1, usize::from)
-            .min(MAX_COMPILERS);
+        let parallel = thread::available_parallelism().map_or(1, usize::from).min(MAX_COMPILERS);
         eprintln!(
             "rocksdb: compiling {} sources as {total} units, {parallel} at a time, once per machine (some minutes)",
             self.files.len()
@@ -83,10 +75,7 @@ impl Recipe {
         // A worker that failed empties the queue, so that the other one stops after its unit.
         let worker = || -> Result<()> {
             loop {
-                let next = queue
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .pop_front();
+                let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                 let Some((number, unit)) = next else {
                     return Ok(());
                 };
@@ -94,19 +83,13 @@ impl Recipe {
                     queue.lock().unwrap_or_else(PoisonError::into_inner).clear();
                     return Err(error);
                 }
-                eprintln!(
-                    "rocksdb: unit {}/{total} done, {} s",
-                    number + 1,
-                    start.elapsed().as_secs()
-                );
+                eprintln!("rocksdb: unit {}/{total} done, {} s", number + 1, start.elapsed().as_secs());
             }
         };
         thread::scope(|scope| -> Result<()> {
             let workers: Vec<_> = (0..parallel).map(|_| scope.spawn(worker)).collect();
             for worker in workers {
-                worker
-                    .join()
-                    .expect("workers return their errors and do not panic")?;
+                worker.join().expect("workers return their errors and do not panic")?;
             }
             Ok(())
         })?;
@@ -119,17 +102,13 @@ impl Recipe {
     fn write_units(&self, dir: &Path) -> Result<Vec<PathBuf>> {
         let mut units = Vec::new();
         for (number, group) in self.files.chunks(SOURCES_PER_UNIT).enumerate() {
-            let text: String = group
-                .iter()
-                .map(|file| format!("#include \"{file}\"\n"))
-                .collect();
+            let text: String = group.iter().map(|file| format!("#include \"{file}\"\n")).collect();
             let path = dir.join(format!("unit_{number:02}.cc"));
             fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
             units.push(path);
         }
         let version = dir.join("build_version.cc");
-        fs::copy(self.source.join("build_version.cc"), &version)
-            .context("copy build_version.cc")?;
+        fs::copy(self.source.join("build_version.cc"), &version).context("copy build_version.cc")?;
         units.push(version);
         Ok(units)
     }
@@ -137,11 +116,7 @@ impl Recipe {
     fn compile(&self, unit: &Path) -> Result<()> {
         let output = Command::new(&self.compiler)
             .args(&self.flags)
-            .args(
-                self.includes
-                    .iter()
-                    .map(|dir| format!("-I{}", dir.display())),
-            )
+            .args(self.includes.iter().map(|dir| format!("-I{}", dir.display())))
             .arg("-c")
             .arg(unit)
             .arg("-o")
@@ -150,13 +125,7 @@ impl Recipe {
             .output()
             .with_context(|| format!("start the compiler `{}`", self.compiler))?;
         if !output.status.success() {
-            bail!(
-                "{} on {}: {}\n{}",
-                self.compiler,
-                unit.display(),
-                output.status,
-                process::tail(&output.stderr)
-            );
+            bail!("{} on {}: {}\n{}", self.compiler, unit.display(), output.status, process::tail(&output.stderr));
         }
         Ok(())
     }
@@ -164,11 +133,7 @@ impl Recipe {
     /// Packs the objects, writes the recipe beside the archive and removes what is not needed any more.
     fn archive(&self, dir: &Path, units: &[PathBuf]) -> Result<()> {
         let objects = units.iter().map(|unit| unit.with_extension("o"));
-        Tool::new("ar")
-            .arg("crs")
-            .arg(dir.join(ARCHIVE))
-            .args(objects.clone())
-            .output()?;
+        Tool::new("ar").arg("crs").arg(dir.join(ARCHIVE)).args(objects.clone()).output()?;
         for file in objects.chain(units.iter().cloned()) {
             fs::remove_file(&file).with_context(|| format!("remove {}", file.display()))?;
         }
@@ -180,11 +145,7 @@ impl Recipe {
 fn remove_abandoned(cache: &Path) -> Result<()> {
     for entry in fs::read_dir(cache).with_context(|| format!("read {}", cache.display()))? {
         let entry = entry?;
-        if entry
-            .file_name()
-            .to_string_lossy()
-            .starts_with(ASIDE_PREFIX)
-        {
+        if entry.file_name().to_string_lossy().starts_with(ASIDE_PREFIX) {
             fs::remove_dir_all(entry.path()).context("remove an abandoned build")?;
         }
     }
@@ -198,17 +159,9 @@ mod tests {
     /// Two sources in place of RocksDB's, with what is asked of the compiler written into them.
     fn recipe(root: &Path, text: &str) -> Recipe {
         fs::create_dir_all(root.join("rocksdb")).unwrap();
-        fs::write(
-            root.join("rocksdb/a.cc"),
-            "namespace n { int a() { return VALUE; } }",
-        )
-        .unwrap();
+        fs::write(root.join("rocksdb/a.cc"), "namespace n { int a() { return VALUE; } }").unwrap();
         fs::write(root.join("rocksdb/b.cc"), text).unwrap();
-        fs::write(
-            root.join("build_version.cc"),
-            "const char *version = \"1\";",
-        )
-        .unwrap();
+        fs::write(root.join("build_version.cc"), "const char *version = \"1\";").unwrap();
         Recipe {
             name: "rocksdb-test".to_owned(),
             compiler: "c++".to_owned(),
@@ -230,17 +183,11 @@ mod tests {
         assert!(!cache.join("rocksdb-building-abandoned").exists());
 
         assert_eq!(recipe.ensure_built(&cache).unwrap(), dir);
-        assert_eq!(
-            fs::metadata(dir.join(ARCHIVE)).unwrap().modified().unwrap(),
-            made
-        );
+        assert_eq!(fs::metadata(dir.join(ARCHIVE)).unwrap().modified().unwrap(), made);
 
         recipe.flags = vec!["-DVALUE=8".to_owned()];
         recipe.ensure_built(&cache).unwrap();
-        assert_ne!(
-            fs::metadata(dir.join(ARCHIVE)).unwrap().modified().unwrap(),
-            made
-        );
+        assert_ne!(fs::metadata(dir.join(ARCHIVE)).unwrap().modified().unwrap(), made);
     }
 
     #[test]
@@ -251,9 +198,7 @@ mod tests {
         let error = recipe.ensure_built(&cache).unwrap_err().to_string();
         assert!(error.contains("missing"), "{error}");
         assert!(!recipe.is_whole(&cache.join("rocksdb-test")));
-        let left = fs::read_dir(&cache)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name());
+        let left = fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().file_name());
         assert_eq!(left.collect::<Vec<_>>(), ["rocksdb.lock"]);
     }
 }
