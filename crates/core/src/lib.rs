@@ -17,6 +17,7 @@ pub mod crypto;
 pub mod error;
 pub mod fsck;
 pub mod genesis;
+pub mod keyfile;
 pub mod ledger;
 pub mod limits;
 mod mempool;
