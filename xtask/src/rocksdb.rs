@@ -183,7 +183,10 @@ fn identify(compiler: &str) -> Option<String> {
         "gcc" => ask("-dumpfullversion")?,
         _ => ask("-dumpversion")?,
     };
-    Some(format!("{kind}-{version}-{}", ask("-dumpmachine")?))
+    let machine = ask("-dumpmachine")?;
+    // Other programs of the same foundation print its name, too, but no version of a compiler.
+    let is_compiler = version.starts_with(|c: char| c.is_ascii_digit()) && !machine.is_empty();
+    is_compiler.then(|| format!("{kind}-{version}-{machine}"))
 }
 
 fn package<'m>(metadata: &'m Metadata, name: &str) -> Result<&'m Package> {
@@ -204,4 +207,16 @@ fn features(metadata: &Metadata, package: &Package) -> Result<Vec<String>> {
 fn folder(package: &Package) -> Result<PathBuf> {
     let parent = package.manifest_path.parent();
     Ok(parent.with_context(|| format!("{} has no folder", package.name))?.as_std_path().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_a_compiler_is_left_to_the_ordinary_build() {
+        assert_eq!(identify("/nonexistent/c++"), None);
+        assert_eq!(identify("true"), None);
+        assert_eq!(identify("cargo"), None);
+    }
 }
