@@ -1,0 +1,120 @@
+//! Every bound of the transport, each with its reason.
+
+use blockhie_core::limits::{MAX_BLOCK_TRANSACTIONS, MAX_RECEIPT_BYTES};
+use std::time::Duration;
+
+/// Largest request, and largest answer of the frozen contract, in bytes. The largest honest message, a block of 4,000
+/// hashes and 255 siblings, has 145 KB; tonic's default is 4 MiB.
+pub const MAX_MESSAGE_BYTES: usize = 1 << 20;
+/// Largest answer of `blockhie.v1.Ledger`: a whole receipt and the bytes around it.
+pub const MAX_ANSWER_BYTES: usize = MAX_RECEIPT_BYTES + 1_024;
+/// Fields at the top of one message: the lists of the longest block, and some to spare. Without it a message of 1 MiB
+/// of empty fields costs 25 MB before the first check sees it.
+pub const MAX_MESSAGE_FIELDS: usize = 4_500;
+/// Transaction hashes in one block message. A genesis allows no more, and the ledger holds each chain to its own `m`.
+pub const MAX_BLOCK_HASHES: usize = MAX_BLOCK_TRANSACTIONS as usize;
+/// Siblings in one block message: the genesis counts them in one byte.
+pub const MAX_SIBLINGS: usize = 255;
+/// Addresses in one `ExchangeNode` (protocol page).
+pub const MAX_NODES: usize = 64;
+/// Headers in one `Headers` call: 280 KB with 60 transactions each, and at worst 17 MB to read for a node.
+pub const MAX_HEADERS: u32 = 128;
+/// Bytes of header rows in one answer; the rows that do not fit are left out and asked for again.
+pub const MAX_HEADERS_BYTES: usize = MAX_MESSAGE_BYTES / 2;
+/// Characters of an error text on the wire: it travels in a header, and clients refuse headers above 16 KB.
+pub const MAX_STATUS_CHARS: usize = 1_000;
+/// HTTP/2 window of one stream, bytes: with the default, streams reach half the speed.
+pub const STREAM_WINDOW: u32 = 4 << 20;
+/// HTTP/2 window of a connection, bytes.
+pub const CONNECTION_WINDOW: u32 = 8 << 20;
+/// Bytes of request headers.
+pub const MAX_HEADER_LIST_BYTES: u32 = 16 << 10;
+/// Streams that a client opened and reset before they were accepted (rapid reset), before the connection is closed.
+pub const MAX_PENDING_RESETS: usize = 20;
+
+/// What a server allows. The defaults are what the threat page asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections from one IP address (64): one host cannot take all of them. Tests on loopback may need more.
+    pub connections_per_address: usize,
+    /// Connections in all (1,024): each costs a descriptor and up to [`CONNECTION_WINDOW`] of memory.
+    pub connections: usize,
+    /// Streams open at once on one connection (32).
+    pub streams_per_connection: u32,
+    /// Requests worked on at once, in all (1,024); more are refused with RESOURCE_EXHAUSTED instead of queueing.
+    pub requests: usize,
+    /// A request that takes longer than this is given up (10 s). A watch stream is not a request that takes long.
+    pub request_time: Duration,
+    /// A connection that has not begun to speak HTTP/2 by then is closed (3 s).
+    pub handshake_time: Duration,
+    /// How often an idle connection is asked whether it lives (20 s).
+    pub keepalive_every: Duration,
+    /// How long it may take to answer that (10 s).
+    pub keepalive_time: Duration,
+    /// After a stop is asked for, requests under way have this long to end (5 s).
+    pub drain_time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_per_address: 64,
+            connections: 1_024,
+            streams_per_connection: 32,
+            requests: 1_024,
+            request_time: Duration::from_secs(10),
+            handshake_time: Duration::from_secs(3),
+            keepalive_every: Duration::from_secs(20),
+            keepalive_time: Duration::from_secs(10),
+            drain_time: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What a client waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientLimits {
+    /// For a TCP connection (3 s).
+    pub connect_time: Duration,
+    /// For a whole answer (10 s); of a watch stream, for its beginning.
+    pub request_time: Duration,
+    /// How often an idle connection is asked whether it lives (20 s). Without it a partition leaves dead channels.
+    pub keepalive_every: Duration,
+    /// How long it may take to answer that (10 s).
+    pub keepalive_time: Duration,
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        Self {
+            connect_time: Duration::from_secs(3),
+            request_time: Duration::from_secs(10),
+            keepalive_every: Duration::from_secs(20),
+            keepalive_time: Duration::from_secs(10),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use blockhie_core::limits::MAX_BODY_BYTES;
+
+    #[test]
+    fn the_limits_fit_each_other() {
+        // 34 bytes for each hash with its tag and length, 512 for all other fields.
+        const LONGEST_BLOCK: usize = 34 * (MAX_BLOCK_HASHES + MAX_SIBLINGS) + 512;
+        const { assert!(LONGEST_BLOCK < MAX_MESSAGE_BYTES) };
+        const { assert!(MAX_BODY_BYTES + 512 < MAX_MESSAGE_BYTES) };
+        const { assert!(MAX_BLOCK_HASHES + MAX_SIBLINGS + 10 < MAX_MESSAGE_FIELDS) };
+        const { assert!(MAX_NODES + 1 < MAX_MESSAGE_FIELDS && (MAX_HEADERS as usize) < MAX_MESSAGE_FIELDS) };
+        const { assert!(34 * MAX_BLOCK_HASHES + 512 < MAX_HEADERS_BYTES, "at least one row fits") };
+        const { assert!(MAX_HEADERS_BYTES < MAX_MESSAGE_BYTES && MAX_MESSAGE_BYTES <= MAX_ANSWER_BYTES) };
+        // A percent-encoded character takes at most 12 bytes of a header.
+        const { assert!(12 * MAX_STATUS_CHARS < 16 << 10) };
+        const { assert!(STREAM_WINDOW <= CONNECTION_WINDOW) };
+        let limits = Limits::default();
+        assert!(limits.connections_per_address < limits.connections);
+        assert!(limits.drain_time < limits.request_time);
+    }
+}

@@ -1,0 +1,83 @@
+//! What a node has to answer: two object-safe traits that the server calls with checked values only.
+
+use crate::convert::ConversionError;
+use crate::error::ServiceError;
+use crate::hello::Hello;
+use blockhie_core::block::PREIMAGE_LEN;
+use blockhie_core::{BlockHash, BlockQuery, Signature, Tip, Transaction, TxHash, TxStatus, UncheckedBlock, Unverified};
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use std::net::SocketAddr;
+
+/// A result that is awaited.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, ServiceError>>;
+
+/// The frozen contract. `remote` is the address of the connection, not the one the peer listens at.
+pub trait PeerService: Send + Sync + 'static {
+    /// `Discovery.Hello`: another chain is [`NotYet`](blockhie_core::ErrorClass::NotYet).
+    fn hello(&self, remote: SocketAddr, hello: Hello) -> Answer<'_, Hello>;
+    /// `Discovery.ExchangeNode`: takes up to 64 addresses and answers as many at most.
+    fn exchange_nodes(&self, remote: SocketAddr, nodes: Vec<SocketAddr>) -> Answer<'_, Vec<SocketAddr>>;
+    /// `Synchronization.BlockFrom`; `None` is NOT_FOUND.
+    fn block_from(&self, query: BlockQuery) -> Answer<'_, Option<UncheckedBlock>>;
+    /// `Synchronization.BlockTo`: the receiver's tip.
+    fn block_to(&self, remote: SocketAddr, block: UncheckedBlock) -> Answer<'_, BlockHash>;
+    /// `Synchronization.ExchangeBlock`: the receiver's tip block.
+    fn exchange_block(&self, remote: SocketAddr, block: UncheckedBlock) -> Answer<'_, UncheckedBlock>;
+    /// `Synchronization.TransactionTo`: the hash, once it is durable.
+    fn transaction_to(&self, remote: SocketAddr, tx: Transaction<Unverified>) -> Answer<'_, TxHash>;
+    /// `Synchronization.TransactionFrom`; `None` is NOT_FOUND.
+    fn transaction_from(&self, hash: TxHash) -> Answer<'_, Option<Transaction<Unverified>>>;
+    /// Told of each message that broke the contract, so that its sender can be scored. It was answered already.
+    fn refused(&self, remote: SocketAddr, error: &ConversionError) {
+        tracing::debug!(%remote, %error, "message refused");
+    }
+}
+
+/// `blockhie.v1.Ledger`, for clients.
+pub trait LedgerService: Send + Sync + 'static {
+    /// The hash, once the transaction is durable.
+    fn submit(&self, tx: Transaction<Unverified>) -> Answer<'_, TxHash>;
+    /// Where a transaction stands.
+    fn status(&self, hash: TxHash) -> Answer<'_, TxStatus>;
+    /// The end of the best chain.
+    fn tip(&self) -> Answer<'_, Tip>;
+    /// Headers of the best chain from a height on, ascending, at most `limit` (1 to 128); empty above the tip.
+    fn headers(&self, from_height: u64, limit: u32) -> Answer<'_, Vec<HeaderRow>>;
+    /// A transaction, pending or committed; `None` is NOT_FOUND.
+    fn transaction(&self, hash: TxHash) -> Answer<'_, Option<Transaction<Unverified>>>;
+    /// A block; `None` is NOT_FOUND.
+    fn block(&self, query: BlockQuery) -> Answer<'_, Option<UncheckedBlock>>;
+    /// The canonical text of a receipt.
+    fn receipt(&self, hash: TxHash) -> Answer<'_, String>;
+    /// The tip now and at each change; the server ends it when it stops.
+    fn watch(&self) -> Answer<'_, BoxStream<'static, Tip>>;
+    /// The peers known.
+    fn peers(&self) -> Answer<'_, Vec<PeerInfo>>;
+    /// The canonical bytes of the genesis.
+    fn genesis(&self) -> Answer<'_, Vec<u8>>;
+}
+
+/// A header of the best chain with what it takes to recompute it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderRow {
+    /// SHA-256 of the preimage.
+    pub hash: BlockHash,
+    /// The 240 bytes.
+    pub preimage: [u8; PREIMAGE_LEN],
+    /// The miner's signature; absent on an open chain and in the genesis block.
+    pub signature: Option<Signature>,
+    /// The block's own transactions, in order.
+    pub txhashes: Vec<TxHash>,
+}
+
+/// A peer as a node sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerInfo {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its height, by its own word.
+    pub height: u64,
+    /// Whether there is a connection to it now.
+    pub connected: bool,
+}
