@@ -74,5 +74,6 @@ async fn answers_that_break_the_contract() {
     assert_eq!((error.to_string(), error.misbehaviour()), (text, true));
     let error = client.exchange_nodes(&[]).await.unwrap_err();
     assert!(matches!(error, ClientError::BadAnswer { .. }), "{error}");
+    assert!(error.to_string().ends_with("expected at most 4500 fields, got more"), "the codec refused it: {error}");
     server.abort();
 }
