@@ -1,0 +1,227 @@
+//! Blocks: the one way by which they reach the ledger, and what becomes of those it does not take.
+
+use crate::engine::Engine;
+use crate::event::{PeerId, Reply, Request, Ticket};
+use crate::limits::{BAN_SCORE, MAX_WALK, NEAR_BLOCKS};
+use blockhie_core::{BlockError, BlockHash, BlockQuery, ErrorClass, Imported, UncheckedBlock, genesis_block};
+
+/// What became of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The ledger has it.
+    Taken(Imported),
+    /// It is held until its bodies have come.
+    Waits,
+    /// Its parent is not known.
+    Orphan,
+    /// Refused; whether because its chain is not valid, which is nobody's misbehaviour.
+    Refused {
+        /// See above.
+        not_valid: bool,
+    },
+}
+
+impl Engine {
+    /// A block that somebody pushed.
+    pub(crate) fn block_came(&mut self, block: UncheckedBlock, from: Option<PeerId>, ticket: Option<Ticket>) {
+        if let Some(state) = from.and_then(|peer| self.peers.get_mut(&peer)) {
+            state.heard_ms = self.now.mono_ms;
+        }
+        self.import(block, from, ticket.into_iter().collect(), 0);
+    }
+
+    pub(crate) fn mined(&mut self, block: UncheckedBlock) {
+        self.import(block, None, Vec::new(), 0);
+    }
+
+    pub(crate) fn got_block(&mut self, peer: PeerId, query: BlockQuery, block: Option<UncheckedBlock>) {
+        self.answered(peer, &Request::Block(query));
+        let Some(state) = self.peers.get_mut(&peer) else { return };
+        match (query, block) {
+            (BlockQuery::Tip, Some(block)) => {
+                state.best_height = block.height;
+                self.import(block, Some(peer), Vec::new(), 0);
+            }
+            (BlockQuery::Height(height), block) => self.height_came(peer, height, block),
+            (BlockQuery::Hash(hash), Some(block)) if block.claimed_hash == hash => {
+                self.import(block, Some(peer), Vec::new(), 0);
+            }
+            (BlockQuery::Hash(hash), Some(block)) => {
+                self.punish(peer, BAN_SCORE, format!("block: expected {hash}, got {}", block.claimed_hash));
+            }
+            // It sent a block whose ancestor it cannot serve by hash: its best chain may be had by height.
+            (BlockQuery::Hash(_), None) => {
+                let end = state.best_height;
+                self.start_session(peer, end);
+            }
+            (BlockQuery::Tip, None) => {}
+        }
+    }
+
+    /// Offers a block to the ledger, and then whatever was held for it. `rounds`: how often it waited for bodies.
+    pub(crate) fn import(
+        &mut self,
+        block: UncheckedBlock,
+        from: Option<PeerId>,
+        tickets: Vec<Ticket>,
+        rounds: u32,
+    ) -> Verdict {
+        let hash = block.claimed_hash;
+        let verdict = self.import_one(block, from, tickets, rounds);
+        let mut taken = match verdict {
+            Verdict::Taken(_) => vec![hash],
+            _ => Vec::new(),
+        };
+        while let Some(parent) = taken.pop() {
+            for orphan in self.orphans.take_children(&parent) {
+                let hash = orphan.block.claimed_hash;
+                if let Verdict::Taken(_) = self.import_one(orphan.block, orphan.from, Vec::new(), 0) {
+                    taken.push(hash);
+                }
+            }
+        }
+        verdict
+    }
+
+    fn import_one(
+        &mut self,
+        block: UncheckedBlock,
+        from: Option<PeerId>,
+        tickets: Vec<Ticket>,
+        rounds: u32,
+    ) -> Verdict {
+        if block.height == 0 {
+            return self.genesis_came(&block, from, tickets);
+        }
+        let bodies = self.bodies.of(&block);
+        let old_tip = self.ledger.tip().hash;
+        match self.ledger.import(block.clone(), &bodies, self.now.wall_ms) {
+            Ok(imported) => {
+                self.taken(&block, from, tickets, imported, old_tip);
+                Verdict::Taken(imported)
+            }
+            Err(BlockError::MissingBodies { missing }) => {
+                if self.wait_for_bodies(block, from, tickets, missing, rounds) {
+                    Verdict::Waits
+                } else {
+                    Verdict::Refused { not_valid: false }
+                }
+            }
+            Err(BlockError::UnknownParent { parent }) => self.hold(block, from, tickets, parent),
+            Err(error) => self.refuse(&block, from, tickets, &error),
+        }
+    }
+
+    /// The genesis block is exempt from all checks: it is this one or another chain's. A peer that has nothing else
+    /// gives it as its tip.
+    fn genesis_came(&mut self, block: &UncheckedBlock, from: Option<PeerId>, tickets: Vec<Ticket>) -> Verdict {
+        let ours = genesis_block(self.ledger.genesis());
+        let mut expected = ours.to_unchecked();
+        expected.history_root = block.history_root.and(expected.history_root);
+        if *block == expected {
+            self.taken(block, from, tickets, Imported::Known, ours.hash);
+            return Verdict::Taken(Imported::Known);
+        }
+        self.refuse(block, from, tickets, &BlockError::Hash { expected: ours.hash, got: block.claimed_hash })
+    }
+
+    fn taken(
+        &mut self,
+        block: &UncheckedBlock,
+        from: Option<PeerId>,
+        mut tickets: Vec<Ticket>,
+        imported: Imported,
+        old_tip: BlockHash,
+    ) {
+        if let Some(state) = from.and_then(|peer| self.peers.get_mut(&peer)) {
+            state.blocks.insert(block.claimed_hash);
+            state.best_height = state.best_height.max(block.height);
+            state.walk = 0;
+        }
+        tickets.extend(self.bodies.taken(block));
+        match imported {
+            Imported::Extended => {
+                for txhash in &block.txhashes {
+                    self.unconfirmed.remove(txhash);
+                }
+            }
+            Imported::Reorganised { fork_height, abandoned, applied } => {
+                self.note(format!(
+                    "reorganised at height {fork_height}: {abandoned} blocks left, {applied} taken, tip {}",
+                    self.ledger.tip().hash
+                ));
+                self.offer_abandoned(old_tip, fork_height);
+            }
+            Imported::Known | Imported::Side => {}
+        }
+        let tip = self.ledger.tip().hash;
+        for ticket in tickets {
+            self.reply(Some(ticket), Ok(Reply::Tip(tip)));
+        }
+    }
+
+    /// Refuses a block, and says why to whoever sent it and to the log.
+    fn refuse(
+        &mut self,
+        block: &UncheckedBlock,
+        from: Option<PeerId>,
+        tickets: Vec<Ticket>,
+        error: &BlockError,
+    ) -> Verdict {
+        let text = error.to_string();
+        for ticket in tickets {
+            self.reply(Some(ticket), Err((error.class(), text.clone())));
+        }
+        let sender = from.map_or_else(|| "here".to_owned(), |peer| peer.to_string());
+        self.note(format!("block {} at height {} from {sender} refused: {text}", block.claimed_hash, block.height));
+        if let Some(peer) = from.filter(|_| error.misbehaviour()) {
+            self.punish(peer, BAN_SCORE, text);
+        }
+        Verdict::Refused { not_valid: matches!(error, BlockError::NotValid { .. }) }
+    }
+
+    /// Holds a block without its parent, and asks for that.
+    fn hold(
+        &mut self,
+        block: UncheckedBlock,
+        from: Option<PeerId>,
+        tickets: Vec<Ticket>,
+        parent: BlockHash,
+    ) -> Verdict {
+        let checked = match self.ledger.check_orphan(&block) {
+            Ok(()) => true,
+            Err(BlockError::UnknownParent { .. }) => false,
+            Err(error) => return self.refuse(&block, from, tickets, &error),
+        };
+        let text = BlockError::UnknownParent { parent }.to_string();
+        for ticket in tickets {
+            self.reply(Some(ticket), Err((ErrorClass::NotYet, text.clone())));
+        }
+        let height = block.height;
+        if let Some(state) = from.and_then(|peer| self.peers.get_mut(&peer)) {
+            state.best_height = state.best_height.max(height);
+        }
+        self.orphans.insert(block, from, checked, self.now.mono_ms);
+        self.seek(parent, height, from);
+        Verdict::Orphan
+    }
+
+    /// Gets the ancestors of a held block of this height: near the tip by hash, otherwise by a session.
+    fn seek(&mut self, parent: BlockHash, height: u64, from: Option<PeerId>) {
+        let known = from.filter(|peer| self.peers.contains_key(peer));
+        let Some(peer) = known.or_else(|| self.least_loaded(|_, _| true)) else { return };
+        let near = height <= self.ledger.tip().height.saturating_add(NEAR_BLOCKS);
+        let request = Request::Block(BlockQuery::Hash(self.orphans.missing_ancestor(parent)));
+        let Some(state) = self.peers.get_mut(&peer) else { return };
+        if near && state.is_asked(&request) {
+            return;
+        }
+        if near && state.walk < MAX_WALK {
+            state.walk += 1;
+            if self.ask(peer, request) {
+                return;
+            }
+        }
+        self.start_session(peer, height);
+    }
+}
