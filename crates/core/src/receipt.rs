@@ -93,7 +93,7 @@ pub struct Receipt {
     pub sibling: Option<SiblingProof>,
     /// The committing block.
     pub block: SignedHeader,
-    /// Empty: the run starts at `block`. Else path of `block` in the history root of run[0].
+    /// Empty: the run starts at `block`. Else path of `block` in the history root of the first header of `run`.
     pub history: Vec<Hash32>,
     /// Headers, each the child of the one before.
     pub run: Vec<SignedHeader>,

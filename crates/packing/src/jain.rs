@@ -47,14 +47,7 @@ mod tests {
 
     #[test]
     fn equal_waits_and_no_waits_are_perfectly_fair() {
-        for waits in [
-            vec![],
-            vec![0],
-            vec![0; 7],
-            vec![7],
-            vec![3; 10],
-            vec![u64::MAX; 1_000],
-        ] {
+        for waits in [vec![], vec![0], vec![0; 7], vec![7], vec![3; 10], vec![u64::MAX; 1_000]] {
             assert_eq!(jain_index(&waits), 1.0, "{waits:?}");
         }
     }

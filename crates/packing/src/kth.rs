@@ -37,11 +37,8 @@ pub struct Selection {
 pub fn kth_subset_exact(waits: &[u64], m: usize, k: usize) -> Result<Selection, PackingError> {
     check(m, k)?;
     let plan = Plan::new(waits.len(), m, k);
-    let mut ranked: Vec<(Reverse<u64>, usize)> = waits
-        .iter()
-        .enumerate()
-        .map(|(index, &wait)| (Reverse(wait), index))
-        .collect();
+    let mut ranked: Vec<(Reverse<u64>, usize)> =
+        waits.iter().enumerate().map(|(index, &wait)| (Reverse(wait), index)).collect();
     // Only membership of the top matters above the window, so partition instead of sorting all.
     keep_first(&mut ranked, plan.fixed + plan.window());
     if plan.window() > 0 && plan.fixed > 0 {
@@ -53,20 +50,13 @@ pub fn kth_subset_exact(waits: &[u64], m: usize, k: usize) -> Result<Selection, 
     let window_waits: Vec<u64> = window.iter().map(|&(Reverse(wait), _)| wait).collect();
     let found = walk(&window_waits, plan.members, k);
 
-    let chosen = fixed
-        .iter()
-        .chain(found.places.iter().map(|&place| &window[place]));
+    let chosen = fixed.iter().chain(found.places.iter().map(|&place| &window[place]));
     let (mut indices, mut sum) = (Vec::with_capacity(plan.fixed + plan.members), 0_u128);
     for &(Reverse(wait), index) in chosen {
         indices.push(index);
         sum += u128::from(wait);
     }
-    Ok(Selection {
-        indices,
-        sum,
-        rank: found.rank,
-        exhausted: found.rank < k,
-    })
+    Ok(Selection { indices, sum, rank: found.rank, exhausted: found.rank < k })
 }
 
 /// Refuses what no subset answers.
@@ -105,11 +95,7 @@ impl Plan {
         let (a, b) = (m.min(k - 1), (n - m).min(k - 1));
         // No window if nothing can move or nothing can replace it.
         let (members, spare) = if a == 0 || b == 0 { (0, 0) } else { (a, b) };
-        Self {
-            fixed: m - members,
-            members,
-            spare,
-        }
+        Self { fixed: m - members, members, spare }
     }
 
     /// Number of ranks in the window, which begins at rank `fixed`.
@@ -154,15 +140,11 @@ struct Frozen {
 /// which keeps the first k inside the window even when sums are equal.
 pub(crate) fn walk(window: &[u64], members: usize, k: usize) -> Found {
     let home: u128 = window[..members].iter().copied().map(u128::from).sum();
-    let mut best = Found {
-        places: (0..members).collect(),
-        rank: 1,
-    };
+    let mut best = Found { places: (0..members).collect(), rank: 1 };
     if k == 1 || members == 0 || members == window.len() {
         return best;
     }
-    let moved_on =
-        |sum: u128, from: usize| sum - u128::from(window[from]) + u128::from(window[from + 1]);
+    let moved_on = |sum: u128, from: usize| sum - u128::from(window[from]) + u128::from(window[from + 1]);
     let mut list: Vec<Frozen> = Vec::new();
     let mut heap = BinaryHeap::new();
     heap.push(State {
@@ -179,18 +161,10 @@ pub(crate) fn walk(window: &[u64], members: usize, k: usize) -> Found {
         best.rank += 1;
         let displacement = Reverse(state.displacement.0 + 1);
         if state.place + 1 < state.bound {
-            heap.push(State {
-                sum: moved_on(state.sum, state.place),
-                displacement,
-                place: state.place + 1,
-                ..state
-            });
+            heap.push(State { sum: moved_on(state.sum, state.place), displacement, place: state.place + 1, ..state });
         }
         if state.moved > 0 {
-            list.push(Frozen {
-                place: state.place,
-                next: state.frozen,
-            });
+            list.push(Frozen { place: state.place, next: state.frozen });
             heap.push(State {
                 sum: moved_on(state.sum, state.moved - 1),
                 displacement,
@@ -230,26 +204,15 @@ mod tests {
         let too_far = |got| Err(PackingError::RankOutOfRange { max: MAX_K, got });
         assert_eq!(kth_subset_exact(&[1, 2], 1, 0), too_far(0));
         assert_eq!(kth_subset_exact(&[1, 2], 1, MAX_K + 1), too_far(MAX_K + 1));
-        assert_eq!(
-            kth_subset_exact(&[1, 2], 1, usize::MAX),
-            too_far(usize::MAX)
-        );
-        assert_eq!(
-            kth_subset_exact(&[1, 2], 0, 1),
-            Err(PackingError::SubsetSize { got: 0 })
-        );
+        assert_eq!(kth_subset_exact(&[1, 2], 1, usize::MAX), too_far(usize::MAX));
+        assert_eq!(kth_subset_exact(&[1, 2], 0, 1), Err(PackingError::SubsetSize { got: 0 }));
         let message = kth_subset_exact(&[], 1, 2_000).unwrap_err().to_string();
         assert_eq!(message, "rank k: expected 1 to 1024, got 2000");
     }
 
     #[test]
     fn too_few_items_give_all_of_them() {
-        for (waits, m) in [
-            (vec![], 3),
-            (vec![4], 3),
-            (vec![4, 6, 5], 3),
-            (vec![1, 2], usize::MAX),
-        ] {
+        for (waits, m) in [(vec![], 3), (vec![4], 3), (vec![4, 6, 5], 3), (vec![1, 2], usize::MAX)] {
             for k in [1, 2, MAX_K] {
                 let found = kth_subset_exact(&waits, m, k).unwrap();
                 assert_eq!(found.indices.len(), waits.len());
@@ -275,13 +238,6 @@ mod tests {
         assert_eq!((plan.fixed, plan.window()), (3_001, 1_998));
         assert_eq!(Plan::new(10, 4, 1).window(), 0);
         assert_eq!(Plan::new(4, 4, 9).window(), 0);
-        assert_eq!(
-            Plan::new(6, 4, 9),
-            Plan {
-                fixed: 0,
-                members: 4,
-                spare: 2
-            }
-        );
+        assert_eq!(Plan::new(6, 4, 9), Plan { fixed: 0, members: 4, spare: 2 });
     }
 }

@@ -44,7 +44,6 @@ pub use error::PackingError;
 pub use jain::jain_index;
 pub use kth::{MAX_K, Selection, kth_subset_exact};
 pub use policy::{
-    FairFirst, MAX_FILL_SCAN, POLICY_NAMES, PackingContext, PackingPolicy, TpFair, policy_by_name,
-    require_policy,
+    FairFirst, MAX_FILL_SCAN, POLICY_NAMES, PackingContext, PackingPolicy, TpFair, policy_by_name, require_policy,
 };
 pub use pool::{MAX_BACKDATE_MS, PoolEntry, PoolSelection, WaitingPool, waiting_start};

@@ -104,13 +104,8 @@ pub fn policy_by_name<Id: Ord + Clone>(name: &str) -> Option<Box<dyn PackingPoli
 ///
 /// # Errors
 /// [`PackingError::UnknownPolicy`] if there is none.
-pub fn require_policy<Id: Ord + Clone>(
-    name: &str,
-) -> Result<Box<dyn PackingPolicy<Id>>, PackingError> {
-    policy_by_name(name).ok_or_else(|| PackingError::UnknownPolicy {
-        expected: POLICY_NAMES,
-        got: name.to_owned(),
-    })
+pub fn require_policy<Id: Ord + Clone>(name: &str) -> Result<Box<dyn PackingPolicy<Id>>, PackingError> {
+    policy_by_name(name).ok_or_else(|| PackingError::UnknownPolicy { expected: POLICY_NAMES, got: name.to_owned() })
 }
 
 /// The steps written at [`PackingPolicy::pick`], with the k-th best set; k in `1..=MAX_K`.
@@ -121,10 +116,7 @@ fn pick_kth<Id: Ord + Clone>(pool: &WaitingPool<Id>, ctx: &PackingContext, k: us
     let m = fitting_prefix(pool, ctx).max(1);
     let (ranks, _) = pool.kth_ranks(ctx.now_ms, m, k);
 
-    let mut room = Room {
-        places: ctx.capacity,
-        bytes: ctx.bytes,
-    };
+    let mut room = Room { places: ctx.capacity, bytes: ctx.bytes };
     let reach = ranks.last().map_or(0, |last| last + 1);
     let mut picked: Vec<(usize, &Id)> = Vec::with_capacity(ranks.len());
     let mut wanted = ranks.iter().copied().peekable();
@@ -149,13 +141,8 @@ fn pick_kth<Id: Ord + Clone>(pool: &WaitingPool<Id>, ctx: &PackingContext, k: us
 
 /// How many of the oldest items fit both limits together.
 fn fitting_prefix<Id: Ord + Clone>(pool: &WaitingPool<Id>, ctx: &PackingContext) -> usize {
-    let mut room = Room {
-        places: ctx.capacity,
-        bytes: ctx.bytes,
-    };
-    pool.iter()
-        .take_while(|entry| room.take(entry.bytes))
-        .count()
+    let mut room = Room { places: ctx.capacity, bytes: ctx.bytes };
+    pool.iter().take_while(|entry| room.take(entry.bytes)).count()
 }
 
 /// What is left of both limits.
@@ -167,9 +154,7 @@ struct Room {
 impl Room {
     /// Takes a place of this size, or nothing and `false`.
     fn take(&mut self, bytes: u32) -> bool {
-        let left = usize::try_from(bytes)
-            .ok()
-            .and_then(|bytes| self.bytes.checked_sub(bytes));
+        let left = usize::try_from(bytes).ok().and_then(|bytes| self.bytes.checked_sub(bytes));
         match left {
             Some(left) if self.places > 0 => {
                 self.places -= 1;

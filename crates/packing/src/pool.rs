@@ -56,11 +56,7 @@ pub struct WaitingPool<Id> {
 
 impl<Id> Default for WaitingPool<Id> {
     fn default() -> Self {
-        Self {
-            order: BTreeMap::new(),
-            since: BTreeMap::new(),
-            bytes: 0,
-        }
+        Self { order: BTreeMap::new(), since: BTreeMap::new(), bytes: 0 }
     }
 }
 
@@ -120,11 +116,7 @@ impl<Id: Ord + Clone> WaitingPool<Id> {
 
     /// All items, oldest first; those of the same start by id.
     pub fn iter(&self) -> impl Iterator<Item = PoolEntry<'_, Id>> {
-        self.order.iter().map(|((since_ms, id), &bytes)| PoolEntry {
-            id,
-            since_ms: *since_ms,
-            bytes,
-        })
+        self.order.iter().map(|((since_ms, id), &bytes)| PoolEntry { id, since_ms: *since_ms, bytes })
     }
 
     /// The m items with the k-th largest sum of waits at `now_ms`, read off the order in
@@ -149,12 +141,7 @@ impl<Id: Ord + Clone> WaitingPool<Id> {
                 sum += u128::from(now_ms.saturating_sub(entry.since_ms));
             }
         }
-        Ok(PoolSelection {
-            ids,
-            sum,
-            rank,
-            exhausted: rank < k,
-        })
+        Ok(PoolSelection { ids, sum, rank, exhausted: rank < k })
     }
 
     /// The ranks (0 is the oldest) of the k-th best m items, ascending, and the rank k reached.
@@ -214,15 +201,9 @@ mod tests {
     fn limits_are_typed_and_an_empty_pool_answers() {
         let pool = WaitingPool::<u8>::new();
         assert_eq!(pool.kth(0, 0, 1), Err(PackingError::SubsetSize { got: 0 }));
-        assert!(matches!(
-            pool.kth(0, 1, 0),
-            Err(PackingError::RankOutOfRange { got: 0, .. })
-        ));
+        assert!(matches!(pool.kth(0, 1, 0), Err(PackingError::RankOutOfRange { got: 0, .. })));
         let none = pool.kth(9, 5, 3).unwrap();
-        assert_eq!(
-            (none.ids.len(), none.sum, none.rank, none.exhausted),
-            (0, 0, 1, true)
-        );
+        assert_eq!((none.ids.len(), none.sum, none.rank, none.exhausted), (0, 0, 1, true));
     }
 
     #[test]
@@ -246,8 +227,7 @@ mod tests {
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
-            (0..40_u8, 0..9_u64, any::<u32>())
-                .prop_map(|(id, at, size)| Step::Insert(id, at, size)),
+            (0..40_u8, 0..9_u64, any::<u32>()).prop_map(|(id, at, size)| Step::Insert(id, at, size)),
             (0..40_u8).prop_map(Step::Remove),
         ]
     }

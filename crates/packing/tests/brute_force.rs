@@ -11,10 +11,7 @@ fn all_sums(waits: &[u64], m: usize) -> Vec<u128> {
     let mut sums: Vec<u128> = (0_u32..1 << waits.len())
         .filter(|set| usize::try_from(set.count_ones()).is_ok_and(|count| count == m))
         .map(|set| {
-            let members = waits
-                .iter()
-                .enumerate()
-                .filter(|(at, _)| set >> at & 1 == 1);
+            let members = waits.iter().enumerate().filter(|(at, _)| set >> at & 1 == 1);
             members.map(|(_, &wait)| u128::from(wait)).sum()
         })
         .collect();
@@ -40,21 +37,13 @@ fn check_all_ranks(waits: &[u64], m: usize) {
         assert_eq!(found.sum, sum, "waits {waits:?} m {m} k {k}");
         assert_eq!((found.rank, found.exhausted), (k, false));
         assert_eq!(found.indices.len(), m);
-        assert!(
-            found
-                .indices
-                .windows(2)
-                .all(|pair| rank_of(pair[0]) < rank_of(pair[1]))
-        );
+        assert!(found.indices.windows(2).all(|pair| rank_of(pair[0]) < rank_of(pair[1])));
         let total: u128 = found.indices.iter().map(|&at| u128::from(waits[at])).sum();
         assert_eq!(total, sum);
         let pooled = pool.kth(u64::MAX, m, k).expect("m and k are in range");
         assert_eq!((&pooled.ids, pooled.sum), (&found.indices, sum));
         assert_eq!((pooled.rank, pooled.exhausted), (k, false));
-        assert!(
-            seen.insert(found.indices),
-            "waits {waits:?} m {m} k {k} again"
-        );
+        assert!(seen.insert(found.indices), "waits {waits:?} m {m} k {k} again");
     }
     if expected.len() < MAX_K {
         let past = kth_subset_exact(waits, m, expected.len() + 1).expect("in range");
@@ -152,11 +141,7 @@ fn reference_sums(waits: &[u64], m: usize, k: usize) -> Vec<u128> {
     while let Some((Reverse(sum), set)) = open.pop_first().filter(|_| sums.len() < k) {
         sums.push(sum);
         for at in 0..m {
-            let bound = if at + 1 < m {
-                set[at + 1]
-            } else {
-                sorted.len()
-            };
+            let bound = if at + 1 < m { set[at + 1] } else { sorted.len() };
             if set[at] + 1 < bound {
                 let mut next = set.clone();
                 next[at] += 1;
@@ -172,20 +157,11 @@ fn reference_sums(waits: &[u64], m: usize, k: usize) -> Vec<u128> {
 #[test]
 fn every_rank_up_to_the_limit_of_larger_instances() {
     let mut stream = Stream(2);
-    for (n, m, spread) in [
-        (60, 20, 50),
-        (200, 9, 1 << 40),
-        (45, 30, 2),
-        (80, 60, 100_000),
-    ] {
+    for (n, m, spread) in [(60, 20, 50), (200, 9, 1 << 40), (45, 30, 2), (80, 60, 100_000)] {
         let waits: Vec<u64> = (0..n).map(|_| stream.next() % spread).collect();
         let expected = reference_sums(&waits, m, MAX_K);
         for (k, &sum) in (1..=MAX_K).zip(&expected) {
-            assert_eq!(
-                kth_subset_exact(&waits, m, k).expect("in range").sum,
-                sum,
-                "{n} {m} {k}"
-            );
+            assert_eq!(kth_subset_exact(&waits, m, k).expect("in range").sum, sum, "{n} {m} {k}");
         }
     }
 }
@@ -194,9 +170,7 @@ fn every_rank_up_to_the_limit_of_larger_instances() {
 fn best_ranks(waits: &[u64], m: usize, k: usize) -> Vec<Vec<usize>> {
     let mut sorted = waits.to_vec();
     sorted.sort_unstable_by_key(|&wait| Reverse(wait));
-    (1..=k)
-        .map(|k| kth_subset_exact(&sorted, m, k).expect("in range").indices)
-        .collect()
+    (1..=k).map(|k| kth_subset_exact(&sorted, m, k).expect("in range").indices).collect()
 }
 
 fn swapped(one: &[usize], other: &[usize]) -> usize {
@@ -220,10 +194,7 @@ fn the_four_facts_about_the_best_subsets() {
             assert!((0..(m + 1).saturating_sub(k)).all(|at| set.contains(&at)));
             // 3. s swaps need k >= C(2s, s), that is 2, 6, 20, 70.
             let swaps = swapped(set, &best);
-            let band = [5, 19, 69]
-                .iter()
-                .position(|&limit| k <= limit)
-                .expect("k <= 69");
+            let band = [5, 19, 69].iter().position(|&limit| k <= limit).expect("k <= 69");
             assert!(swaps <= band + 1, "{set:?} m {m} k {k}");
             widest[band] = widest[band].max(swaps);
         }
@@ -251,10 +222,7 @@ fn a_subset_never_comes_before_one_that_dominates_it() {
             for earlier in &sets[..at] {
                 let dominated = later.iter().zip(earlier).all(|(one, other)| one <= other);
                 // Beyond the last subset the last one repeats.
-                assert!(
-                    !dominated || later == earlier,
-                    "{later:?} after {earlier:?}"
-                );
+                assert!(!dominated || later == earlier, "{later:?} after {earlier:?}");
             }
         }
     }
@@ -287,10 +255,7 @@ fn a_million_waits_and_the_thousandth_subset() {
     let best = kth_subset_exact(&waits, m, 1).expect("in range");
     let found = kth_subset_exact(&waits, m, k).expect("in range");
     assert_eq!(best.sum - found.sum, 17);
-    assert_eq!(
-        (found.indices.len(), found.rank, found.exhausted),
-        (m, k, false)
-    );
+    assert_eq!((found.indices.len(), found.rank, found.exhausted), (m, k, false));
 
     let equal = kth_subset_exact(&vec![u64::MAX; 1_000_000], m, k).expect("in range");
     assert_eq!(equal.sum, u128::from(u64::MAX) * 4_000);

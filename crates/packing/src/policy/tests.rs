@@ -15,34 +15,21 @@ fn pool_of(sizes: &[u32]) -> WaitingPool<u64> {
 }
 
 fn context(capacity: usize, bytes: usize, node_index: u32) -> PackingContext {
-    PackingContext {
-        capacity,
-        bytes,
-        node_index,
-        node_count: 8,
-        parent: [0; 32],
-        now_ms: 1_000,
-        seed: 0,
-    }
+    PackingContext { capacity, bytes, node_index, node_count: 8, parent: [0; 32], now_ms: 1_000, seed: 0 }
 }
 
 #[test]
 fn fair_first_is_the_oldest_whatever_the_node() {
     let pool = pool_of(&[10; 20]);
     for node in [0, 1, 5, u32::MAX] {
-        assert_eq!(
-            FairFirst.pick(&pool, &context(4, 1_000, node)),
-            [0, 1, 2, 3]
-        );
+        assert_eq!(FairFirst.pick(&pool, &context(4, 1_000, node)), [0, 1, 2, 3]);
     }
 }
 
 #[test]
 fn tp_fair_gives_each_node_its_own_set() {
     let pool = pool_of(&[10; 20]);
-    let sets: Vec<Vec<u64>> = (1..=8)
-        .map(|node| TpFair.pick(&pool, &context(4, 1_000, node)))
-        .collect();
+    let sets: Vec<Vec<u64>> = (1..=8).map(|node| TpFair.pick(&pool, &context(4, 1_000, node))).collect();
     assert_eq!(sets[0], FairFirst.pick(&pool, &context(4, 1_000, 1)));
     assert_eq!(sets[1], [0, 1, 2, 4]);
     for (at, set) in sets.iter().enumerate() {
@@ -54,9 +41,7 @@ fn tp_fair_gives_each_node_its_own_set() {
 #[test]
 fn tp_fair_differs_also_where_bytes_bind_before_capacity() {
     let pool = pool_of(&[100; 50]);
-    let sets: BTreeSet<Vec<u64>> = (1..=8)
-        .map(|node| TpFair.pick(&pool, &context(40, 1_050, node)))
-        .collect();
+    let sets: BTreeSet<Vec<u64>> = (1..=8).map(|node| TpFair.pick(&pool, &context(40, 1_050, node))).collect();
     assert_eq!(sets.len(), 8);
     assert!(sets.iter().all(|set| set.len() == 10));
 }
@@ -103,22 +88,9 @@ fn nothing_to_pick_or_no_room_is_empty() {
     let empty = WaitingPool::<u64>::new();
     for policy in [&FairFirst as &dyn PackingPolicy<u64>, &TpFair] {
         assert!(policy.pick(&empty, &context(5, 100, 3)).is_empty());
-        assert!(
-            policy
-                .pick(&pool_of(&[10; 5]), &context(0, 100, 3))
-                .is_empty()
-        );
-        assert!(
-            policy
-                .pick(&pool_of(&[10; 5]), &context(5, 9, 3))
-                .is_empty()
-        );
-        assert_eq!(
-            policy
-                .pick(&pool_of(&[10; 5]), &context(usize::MAX, usize::MAX, 3))
-                .len(),
-            5
-        );
+        assert!(policy.pick(&pool_of(&[10; 5]), &context(0, 100, 3)).is_empty());
+        assert!(policy.pick(&pool_of(&[10; 5]), &context(5, 9, 3)).is_empty());
+        assert_eq!(policy.pick(&pool_of(&[10; 5]), &context(usize::MAX, usize::MAX, 3)).len(), 5);
     }
 }
 
@@ -132,10 +104,7 @@ fn names_find_policies_and_others_list_them() {
     let Err(error) = require_policy::<u64>("fifo") else {
         panic!("there is no such policy");
     };
-    assert_eq!(
-        error.to_string(),
-        "packing policy: expected one of fair-first, tp-fair, got \"fifo\""
-    );
+    assert_eq!(error.to_string(), "packing policy: expected one of fair-first, tp-fair, got \"fifo\"");
 }
 
 proptest! {

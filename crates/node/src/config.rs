@@ -1,0 +1,190 @@
+//! What an operator sets. Unknown fields are refused; every default is printed by `… config`; no secret stands here.
+
+use blockhie_core::limits::MAX_MEMPOOL_TRANSACTIONS;
+use blockhie_store::StoreConfig;
+use serde::{Deserialize, Serialize};
+
+/// Hashes a second of one node (2^15). A core does 15 million, and a hospital's node has other work: the target follows
+/// the members' rates, so more would only burn power.
+pub const DEFAULT_HASH_RATE: u64 = 1 << 15;
+
+/// `config.toml` of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Address to serve gRPC on.
+    pub listen: String,
+    /// Peers to keep a connection to, `host:port`; resolved at start.
+    pub peers: Vec<String>,
+    /// Whether this node mines.
+    pub mine: bool,
+    /// Packing policy: `fair-first` or `tp-fair`.
+    pub packing: String,
+    /// Hashes a second, over all miner threads.
+    pub hash_rate: u64,
+    /// Miner threads.
+    pub miner_threads: usize,
+    /// On an open chain: this node's 1-based index.
+    pub node_index: u32,
+    /// On an open chain: how many nodes there are.
+    pub node_count: u32,
+    /// Waiting transactions at most.
+    pub mempool_transactions: usize,
+    /// Below this many free bytes on the data folder's disk the node stops mining and accepting, and keeps serving.
+    pub low_water_bytes: u64,
+    /// Address of the Prometheus endpoint; empty: none.
+    pub metrics: String,
+    /// Memory and files of the store.
+    pub store: StoreConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:7401".into(),
+            peers: Vec::new(),
+            mine: true,
+            packing: "fair-first".into(),
+            hash_rate: DEFAULT_HASH_RATE,
+            miner_threads: 1,
+            node_index: 1,
+            node_count: 1,
+            mempool_transactions: MAX_MEMPOOL_TRANSACTIONS,
+            low_water_bytes: 256 << 20,
+            metrics: String::new(),
+            store: StoreConfig::default(),
+        }
+    }
+}
+
+/// A configuration that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// Not TOML of this shape.
+    #[error("configuration: {0}")]
+    Toml(String),
+    /// A value outside its range.
+    #[error("configuration: {field}: expected {expected}, got {got}")]
+    Value {
+        /// Which.
+        field: &'static str,
+        /// The range.
+        expected: String,
+        /// The value.
+        got: String,
+    },
+}
+
+fn value(field: &'static str, expected: impl Into<String>, got: impl ToString) -> ConfigError {
+    ConfigError::Value { field, expected: expected.into(), got: got.to_string() }
+}
+
+impl Config {
+    /// Reads and checks a file's text.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text).map_err(|error| ConfigError::Toml(error.to_string()))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] with expected and got.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.listen.parse::<std::net::SocketAddr>().is_err() {
+            return Err(value("listen", "ip:port", format!("{:?}", self.listen)));
+        }
+        if !self.metrics.is_empty() && self.metrics.parse::<std::net::SocketAddr>().is_err() {
+            return Err(value("metrics", "ip:port, or nothing", format!("{:?}", self.metrics)));
+        }
+        if !blockhie_packing::POLICY_NAMES.contains(&self.packing.as_str()) {
+            return Err(value("packing", blockhie_packing::POLICY_NAMES.join(" or "), format!("{:?}", self.packing)));
+        }
+        if self.hash_rate == 0 {
+            return Err(value("hash_rate", "at least 1", 0));
+        }
+        if !(1..=256).contains(&self.miner_threads) {
+            return Err(value("miner_threads", "1 to 256", self.miner_threads));
+        }
+        if self.node_index == 0 || self.node_index > self.node_count {
+            return Err(value("node_index", format!("1 to node_count ({})", self.node_count), self.node_index));
+        }
+        if !(1..=MAX_MEMPOOL_TRANSACTIONS).contains(&self.mempool_transactions) {
+            let expected = format!("1 to {MAX_MEMPOOL_TRANSACTIONS}");
+            return Err(value("mempool_transactions", expected, self.mempool_transactions));
+        }
+        self.store.check().map_err(|error| value("store", "budgets that RocksDB can work with", error))
+    }
+
+    /// A file with every default and what it means.
+    #[must_use]
+    pub fn commented(&self) -> String {
+        let text = toml::to_string(self).expect("plain values have a TOML form");
+        let notes = [
+            ("listen", "address of gRPC: peers and clients. Open it to members only"),
+            ("peers", "nodes to keep a connection to, \"host:port\""),
+            ("mine", "take part in proof of work (needs a member's key, or an open chain)"),
+            ("packing", "which waiting transactions go into a block: fair-first or tp-fair"),
+            ("hash_rate", "hashes a second over all miner threads; the target follows the members' rates"),
+            ("miner_threads", "threads that share that rate"),
+            ("node_index", "open chains only: this node's index, 1 to node_count"),
+            ("node_count", "open chains only: how many nodes there are"),
+            ("mempool_transactions", "waiting transactions at most"),
+            ("low_water_bytes", "free bytes below which the node stops mining and accepting, and keeps serving"),
+            ("metrics", "address of the Prometheus endpoint /metrics; empty: none"),
+            ("block_cache_bytes", "RocksDB: bytes for what was read from disk"),
+            ("write_buffer_bytes", "RocksDB: bytes for what was written and is not yet in table files"),
+            ("max_wal_bytes", "RocksDB: bytes of write-ahead log"),
+            ("max_open_files", "RocksDB: files open at once"),
+        ];
+        let mut out = String::from("# A BlockHIE node. Unknown fields are refused. No secret stands here.\n");
+        for line in text.lines() {
+            let note = line.split_once(" = ").and_then(|(key, _)| notes.iter().find(|(name, _)| *name == key));
+            if let Some((_, note)) = note {
+                out.push_str(&format!("\n# {note}\n"));
+            } else if line.starts_with('[') {
+                out.push('\n');
+            }
+            out.push_str(line);
+            out.push('\n');
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_printed_default_is_the_default_and_every_field_is_explained() {
+        let text = Config::default().commented();
+        assert_eq!(Config::from_toml(&text).unwrap(), Config::default());
+        let lines: Vec<&str> = text.lines().collect();
+        for (i, line) in lines.iter().enumerate().filter(|(_, line)| line.contains(" = ")) {
+            assert!(lines[i - 1].starts_with("# "), "{line} has a note");
+        }
+        assert_eq!(Config::from_toml("").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_with_expected_and_got() {
+        for text in [
+            "nonsense = 1",
+            "listen = \"nowhere\"",
+            "packing = \"random\"",
+            "hash_rate = 0",
+            "miner_threads = 0",
+            "node_index = 2",
+            "mempool_transactions = 0",
+            "[store]\nmax_open_files = 1",
+        ] {
+            let error = Config::from_toml(text).unwrap_err().to_string();
+            assert!(error.contains("expected"), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! The one thread that owns engine and ledger.
+//!
+//! It drains its queue (at most 1,024 events or 2 ms), handles them, makes one synced batch, and only then performs the
+//! actions: answers and sends never overtake durability, and one sync serves many transactions.
+
+use crate::miner::Miner;
+use blockhie_core::{BlockHash, ErrorClass, Tip, Transaction, TxHash, UncheckedBlock, Verified};
+use blockhie_engine::{Action, Engine, Event, Now, PeerId, Reply, ReplyResult, Request, Ticket, refuse_replies};
+use blockhie_transport::ServiceError;
+use metrics::{counter, gauge, histogram};
+use metrics_exporter_prometheus::PrometheusRecorder;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Events handled before a batch is written, at most.
+const TURN_EVENTS: usize = 1_024;
+/// Time for which a turn takes events: an acknowledgement waits no longer for others.
+const TURN_TIME: Duration = Duration::from_millis(2);
+/// How often free space is looked at.
+const DISK_EVERY: Duration = Duration::from_secs(1);
+/// Commands that wait for the engine; callers beyond wait with theirs.
+pub(crate) const QUEUE: usize = 8_192;
+
+type Answer = oneshot::Sender<ReplyResult>;
+
+/// What the engine's thread is told.
+pub(crate) enum Command {
+    /// Something happened.
+    Event(Event),
+    /// A transaction whose caller waits.
+    Submit { from: Option<PeerId>, tx: Transaction<Verified>, answer: Answer },
+    /// A block whose caller waits.
+    Block { from: Option<PeerId>, block: UncheckedBlock, answer: Answer },
+    /// An operator looked at the alarm.
+    ClearAlarm,
+    /// Finish.
+    Stop,
+}
+
+/// What the engine's thread tells the peers' tasks.
+#[derive(Debug)]
+pub(crate) enum PeerCommand {
+    Ask { peer: PeerId, request: Request },
+    SendBlock { peer: PeerId, block: Arc<UncheckedBlock> },
+    SendTx { peer: PeerId, tx: Transaction<Verified> },
+    Ban { peer: PeerId, for_ms: u64 },
+}
+
+/// Asks the engine.
+#[derive(Clone)]
+pub(crate) struct EngineHandle {
+    pub(crate) commands: mpsc::Sender<Command>,
+}
+
+fn stopping() -> ServiceError {
+    ServiceError::new(ErrorClass::Unavailable, "the node is stopping")
+}
+
+impl EngineHandle {
+    /// Tells of an event. `false` when the engine is gone.
+    pub(crate) async fn tell(&self, event: Event) -> bool {
+        self.commands.send(Command::Event(event)).await.is_ok()
+    }
+
+    /// The txhash once the transaction is durable.
+    pub(crate) async fn submit(&self, from: Option<PeerId>, tx: Transaction<Verified>) -> Result<TxHash, ServiceError> {
+        let (answer, reply) = oneshot::channel();
+        self.commands.send(Command::Submit { from, tx, answer }).await.map_err(|_| stopping())?;
+        match reply.await.map_err(|_| stopping())? {
+            Ok(Reply::Tx(hash)) => Ok(hash),
+            Ok(Reply::Tip(_)) => Err(ServiceError::new(ErrorClass::Internal, "the engine answered about a block")),
+            Err((class, message)) => Err(ServiceError::new(class, message)),
+        }
+    }
+
+    /// This node's tip once the block is taken.
+    pub(crate) async fn block(&self, from: Option<PeerId>, block: UncheckedBlock) -> Result<BlockHash, ServiceError> {
+        let (answer, reply) = oneshot::channel();
+        self.commands.send(Command::Block { from, block, answer }).await.map_err(|_| stopping())?;
+        match reply.await.map_err(|_| stopping())? {
+            Ok(Reply::Tip(hash)) => Ok(hash),
+            Ok(Reply::Tx(_)) => Err(ServiceError::new(ErrorClass::Internal, "the engine answered about a transaction")),
+            Err((class, message)) => Err(ServiceError::new(class, message)),
+        }
+    }
+}
+
+/// All that the thread holds.
+pub(crate) struct Driver {
+    pub(crate) engine: Engine,
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) peers: mpsc::Sender<PeerCommand>,
+    pub(crate) miner: Option<Miner>,
+    pub(crate) tip: watch::Sender<Tip>,
+    pub(crate) recorder: PrometheusRecorder,
+    /// The folder whose disk must not fill up, and the least free bytes.
+    pub(crate) disk: Option<(PathBuf, u64)>,
+}
+
+/// Milliseconds since the epoch by the local clock.
+pub(crate) fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+struct Turn {
+    answers: BTreeMap<Ticket, Answer>,
+    actions: Vec<Action>,
+    next_ticket: u64,
+    stop: bool,
+}
+
+impl Driver {
+    /// Runs until it is told to stop, or nobody can tell it anything any more.
+    pub(crate) fn run(mut self) {
+        let recorder = std::mem::replace(
+            &mut self.recorder,
+            metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder(),
+        );
+        // Each node has its own registry: two nodes in one process do not mix.
+        metrics::with_local_recorder(&recorder, || self.turns());
+    }
+
+    fn turns(&mut self) {
+        let origin = Instant::now();
+        let mut turn = Turn { answers: BTreeMap::new(), actions: Vec::new(), next_ticket: 0, stop: false };
+        let mut disk_looked: Option<Instant> = None;
+        let mut full: Option<String> = None;
+        while let Some(first) = self.commands.blocking_recv() {
+            let started = Instant::now();
+            if disk_looked.is_none_or(|at| at.elapsed() >= DISK_EVERY) {
+                disk_looked = Some(started);
+                full = self.look_at_disk(full);
+            }
+            let mut next = Some(first);
+            let mut events = 0;
+            while let Some(command) = next.take() {
+                let mono_ms = u64::try_from(origin.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let now = Now { mono_ms, wall_ms: wall_ms() };
+                self.take(command, now, full.as_deref(), &mut turn);
+                events += 1;
+                if !turn.stop && events < TURN_EVENTS && started.elapsed() < TURN_TIME {
+                    next = self.commands.try_recv().ok();
+                }
+            }
+            self.end_turn(&mut turn, full.is_some());
+            histogram!("blockhie_turn_seconds").record(started.elapsed().as_secs_f64());
+            counter!("blockhie_events_total").increment(events as u64);
+            if turn.stop {
+                break;
+            }
+        }
+        self.miner = None;
+    }
+
+    fn take(&mut self, command: Command, now: Now, full: Option<&str>, turn: &mut Turn) {
+        let refuse = |answer: Answer, reason: &str| {
+            drop(answer.send(Err((ErrorClass::Unavailable, reason.to_owned()))));
+        };
+        let event = match command {
+            Command::Stop => {
+                turn.stop = true;
+                return;
+            }
+            Command::ClearAlarm => {
+                if let Err(error) = self.engine.ledger_mut().clear_alarm() {
+                    tracing::error!(%error, "the alarm stays");
+                }
+                return;
+            }
+            Command::Submit { answer, .. } | Command::Block { answer, .. } if full.is_some() => {
+                return refuse(answer, full.unwrap_or_default());
+            }
+            Command::Submit { from, tx, answer } => Event::Submit { ticket: turn.ticket(answer), from, tx },
+            Command::Block { from, block, answer } => Event::Block { ticket: Some(turn.ticket(answer)), from, block },
+            // Nothing that writes is taken while the disk is full; time and connections go on.
+            Command::Event(Event::Mined { .. } | Event::GotBlock { .. } | Event::GotTx { .. }) if full.is_some() => {
+                return;
+            }
+            Command::Event(event) => event,
+        };
+        turn.actions.extend(self.engine.handle(event, now));
+    }
+
+    /// One synced batch, then the actions.
+    fn end_turn(&mut self, turn: &mut Turn, full: bool) {
+        let started = Instant::now();
+        let actions = std::mem::take(&mut turn.actions);
+        let wrote = self.engine.ledger().has_staged();
+        let actions = match self.engine.end_turn() {
+            Ok(()) => actions,
+            Err(error) => {
+                tracing::error!(%error, "the turn is not durable: nothing is acknowledged");
+                counter!("blockhie_failed_turns_total").increment(1);
+                refuse_replies(actions, &error)
+            }
+        };
+        if wrote {
+            histogram!("blockhie_commit_seconds").record(started.elapsed().as_secs_f64());
+        }
+        for action in actions {
+            self.perform(action, full, turn);
+        }
+        let tip = self.engine.ledger().tip();
+        if *self.tip.borrow() != *tip && !self.engine.ledger().has_staged() {
+            #[allow(clippy::cast_precision_loss)] // a gauge is a float; heights stay below 2^53
+            {
+                gauge!("blockhie_height").set(tip.height as f64);
+                gauge!("blockhie_pending").set(tip.pending as f64);
+            }
+            self.tip.send_replace(tip.clone());
+        }
+    }
+
+    fn perform(&mut self, action: Action, full: bool, turn: &mut Turn) {
+        let to_peers = match action {
+            Action::Reply { ticket, result } => {
+                let outcome = if result.is_ok() { "taken" } else { "refused" };
+                counter!("blockhie_answers_total", "outcome" => outcome).increment(1);
+                if let Some(answer) = turn.answers.remove(&ticket) {
+                    drop(answer.send(result));
+                }
+                return;
+            }
+            Action::Mine(template) => {
+                match &self.miner {
+                    Some(miner) if !full => miner.mine(template),
+                    _ => {}
+                }
+                return;
+            }
+            Action::StopMining => {
+                if let Some(miner) = &self.miner {
+                    miner.pause();
+                }
+                return;
+            }
+            // The tip goes out at the end of the turn, whatever changed it.
+            Action::Publish(tip) => {
+                tracing::info!(height = tip.height, hash = %tip.hash, pending = tip.pending, "tip");
+                counter!("blockhie_tips_total").increment(1);
+                return;
+            }
+            Action::Note(note) => {
+                tracing::info!("{note}");
+                return;
+            }
+            Action::Ask { peer, request } => PeerCommand::Ask { peer, request },
+            Action::SendBlock { peer, block } => PeerCommand::SendBlock { peer, block },
+            Action::SendTx { peer, tx } => PeerCommand::SendTx { peer, tx },
+            Action::Ban { peer, for_ms, reason } => {
+                tracing::warn!(%peer, for_ms, %reason, "peer is banned");
+                counter!("blockhie_bans_total").increment(1);
+                PeerCommand::Ban { peer, for_ms }
+            }
+        };
+        // The engine never waits for the network: what finds no room is asked again after its stall timeout, and what
+        // was only relayed reaches the peer by its own asking.
+        if self.peers.try_send(to_peers).is_err() {
+            counter!("blockhie_dropped_sends_total").increment(1);
+        }
+    }
+
+    /// `Some(reason)` while the disk is too full to take anything.
+    fn look_at_disk(&self, before: Option<String>) -> Option<String> {
+        let (path, least) = self.disk.as_ref()?;
+        let free = match blockhie_store::free_bytes(path) {
+            Ok(free) => free,
+            Err(error) => {
+                tracing::warn!(%error, "cannot look at the disk");
+                return before;
+            }
+        };
+        if free >= *least {
+            if before.is_some() {
+                tracing::info!(free, "the disk has room again: taking and mining");
+            }
+            return None;
+        }
+        let reason =
+            format!("disk nearly full: expected at least {least} bytes free, got {free}; this node only serves");
+        if before.is_none() {
+            tracing::error!("{reason}");
+            if let Some(miner) = &self.miner {
+                miner.pause();
+            }
+        }
+        Some(reason)
+    }
+}
+
+impl Turn {
+    fn ticket(&mut self, answer: Answer) -> Ticket {
+        self.next_ticket += 1;
+        let ticket = Ticket(self.next_ticket);
+        self.answers.insert(ticket, answer);
+        ticket
+    }
+}

@@ -1,0 +1,373 @@
+//! Connections to peers: one task for each, which keeps it up, says Hello, and carries the engine's questions.
+
+use crate::driver::{EngineHandle, PeerCommand};
+use crate::verifier::Verifier;
+use blockhie_core::{BlockQuery, ChainId, ErrorClass, Tip, TxHash, U256};
+use blockhie_engine::{AskError, Event, PeerId, Request};
+use blockhie_transport::{ClientError, Hello, PeerClient, PeerInfo};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{Semaphore, mpsc, watch};
+
+/// Peers that were not named by the operator, at most: strangers must not fill the table.
+const MAX_DYNAMIC: usize = 32;
+/// Connections whose Hello is remembered, at most.
+const MAX_INBOUND: usize = 4_096;
+/// Requests under way to one peer: below the streams a server allows on one connection.
+const REQUESTS: usize = 24;
+/// Commands that wait for one peer.
+const QUEUE: usize = 2_048;
+/// How often a connected peer is greeted again: its height, and whether it lives.
+const GREET_EVERY: Duration = Duration::from_secs(3);
+/// First and longest wait before connecting again.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+/// A peer of another chain is asked again after this.
+const FOREIGN_WAIT: Duration = Duration::from_secs(60);
+/// Failed connections after which a peer that nobody named is forgotten.
+const FORGET_AFTER: u32 = 8;
+/// Addresses told and taken in one exchange (protocol page).
+const MAX_TOLD: usize = 64;
+
+/// What every peer's task knows.
+pub(crate) struct Peers {
+    chain: ChainId,
+    nonce: u64,
+    listen: SocketAddr,
+    tip: watch::Receiver<Tip>,
+    engine: EngineHandle,
+    verifier: Arc<Verifier>,
+    stop: watch::Receiver<bool>,
+    table: Mutex<BTreeMap<PeerId, Entry>>,
+    inbound: Mutex<BTreeMap<SocketAddr, PeerId>>,
+}
+
+struct Entry {
+    commands: mpsc::Sender<PeerCommand>,
+    named: bool,
+    connected: bool,
+    height: u64,
+    banned_until: Option<Instant>,
+}
+
+/// What a node is made of, for its peers.
+pub(crate) struct PeersConfig {
+    pub(crate) chain: ChainId,
+    pub(crate) nonce: u64,
+    pub(crate) listen: SocketAddr,
+    pub(crate) tip: watch::Receiver<Tip>,
+    pub(crate) engine: EngineHandle,
+    pub(crate) verifier: Arc<Verifier>,
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while these are held.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Peers {
+    pub(crate) fn new(config: PeersConfig) -> Arc<Self> {
+        let PeersConfig { chain, nonce, listen, tip, engine, verifier, stop } = config;
+        let (table, inbound) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { chain, nonce, listen, tip, engine, verifier, stop, table, inbound })
+    }
+
+    /// Keeps a connection to `peer` from now on. `named`: by the operator.
+    pub(crate) fn add(self: &Arc<Self>, peer: PeerId, named: bool) {
+        let mut table = lock(&self.table);
+        let dynamic = table.values().filter(|entry| !entry.named).count();
+        if peer == self.listen || table.contains_key(&peer) || (!named && dynamic >= MAX_DYNAMIC) {
+            return;
+        }
+        let (commands, receiver) = mpsc::channel(QUEUE);
+        table.insert(peer, Entry { commands, named, connected: false, height: 0, banned_until: None });
+        tokio::spawn(self.clone().keep(peer, named, receiver));
+    }
+
+    /// Carries the engine's commands to the peers' tasks until the engine is gone.
+    pub(crate) async fn route(self: Arc<Self>, mut commands: mpsc::Receiver<PeerCommand>) {
+        while let Some(command) = commands.recv().await {
+            let peer = match &command {
+                PeerCommand::Ask { peer, .. }
+                | PeerCommand::SendBlock { peer, .. }
+                | PeerCommand::SendTx { peer, .. }
+                | PeerCommand::Ban { peer, .. } => *peer,
+            };
+            let mut table = lock(&self.table);
+            let Some(entry) = table.get_mut(&peer) else { continue };
+            if let PeerCommand::Ban { for_ms, .. } = &command {
+                entry.banned_until = Some(Instant::now() + Duration::from_millis(*for_ms));
+            }
+            // A peer that is too slow for its questions: they stall and are asked elsewhere.
+            drop(entry.commands.try_send(command));
+        }
+    }
+
+    /// What this node says of itself.
+    pub(crate) fn hello(&self) -> Hello {
+        let tip = self.tip.borrow();
+        Hello {
+            chain_id: self.chain,
+            height: tip.height,
+            work: tip.work.to_big_endian(),
+            listen_port: self.listen.port(),
+            nonce: self.nonce,
+        }
+    }
+
+    /// Somebody greeted us. Remembers where it listens, unless it is this node itself.
+    pub(crate) fn greeted(self: &Arc<Self>, remote: SocketAddr, hello: &Hello) {
+        if hello.nonce != self.nonce && hello.listen_port != 0 {
+            let peer = SocketAddr::new(remote.ip(), hello.listen_port);
+            let mut inbound = lock(&self.inbound);
+            if inbound.len() >= MAX_INBOUND {
+                inbound.pop_first();
+            }
+            inbound.insert(remote, peer);
+            drop(inbound);
+            self.add(peer, false);
+        }
+    }
+
+    /// The peer behind a connection, if it said where it listens.
+    pub(crate) fn behind(&self, remote: SocketAddr) -> Option<PeerId> {
+        lock(&self.inbound).get(&remote).copied()
+    }
+
+    /// Whether this connection belongs to a banned peer.
+    pub(crate) fn is_banned(&self, remote: SocketAddr) -> bool {
+        let Some(peer) = self.behind(remote) else { return false };
+        lock(&self.table).get(&peer).is_some_and(|entry| entry.banned_until.is_some_and(|at| at > Instant::now()))
+    }
+
+    /// For operators.
+    pub(crate) fn list(&self) -> Vec<PeerInfo> {
+        let info = |(peer, entry): (&PeerId, &Entry)| PeerInfo {
+            address: *peer,
+            height: entry.height,
+            connected: entry.connected,
+        };
+        lock(&self.table).iter().map(info).collect()
+    }
+
+    /// Addresses to tell others.
+    pub(crate) fn known(&self) -> Vec<SocketAddr> {
+        let table = lock(&self.table);
+        table.iter().filter(|(_, entry)| entry.connected).map(|(peer, _)| *peer).take(MAX_TOLD).collect()
+    }
+
+    /// Takes addresses that others tell, but for those that lead into this machine or nowhere.
+    pub(crate) fn learn(self: &Arc<Self>, addresses: &[SocketAddr]) {
+        for address in addresses.iter().take(MAX_TOLD).filter(|address| self.may_dial(address)) {
+            self.add(*address, false);
+        }
+    }
+
+    /// Loopback and private-use traps: loopback only where this node itself listens on it (development).
+    fn may_dial(&self, address: &SocketAddr) -> bool {
+        let local = match address.ip() {
+            IpAddr::V4(ip) => {
+                if ip.is_link_local() || ip.is_broadcast() || ip.is_multicast() || ip.is_unspecified() {
+                    return false;
+                }
+                ip.is_loopback()
+            }
+            IpAddr::V6(ip) => {
+                if ip.is_unicast_link_local() || ip.is_multicast() || ip.is_unspecified() {
+                    return false;
+                }
+                ip.is_loopback()
+            }
+        };
+        address.port() != 0 && (!local || self.listen.ip().is_loopback())
+    }
+
+    fn ban_left(&self, peer: PeerId) -> Option<Duration> {
+        let until = lock(&self.table).get(&peer)?.banned_until?;
+        until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+    }
+
+    fn note(&self, peer: PeerId, connected: bool, height: Option<u64>) {
+        if let Some(entry) = lock(&self.table).get_mut(&peer) {
+            entry.connected = connected;
+            entry.height = height.unwrap_or(entry.height);
+        }
+    }
+
+    /// One peer's life: connect, greet, serve, and again.
+    async fn keep(self: Arc<Self>, peer: PeerId, named: bool, mut commands: mpsc::Receiver<PeerCommand>) {
+        let mut stop = self.stop.clone();
+        let (mut wait, mut failures) = (BACKOFF.0, 0);
+        while !*stop.borrow() {
+            if let Some(left) = self.ban_left(peer) {
+                pause(&mut stop, left).await;
+                continue;
+            }
+            match self.connect(peer).await {
+                Ok(Connected::Peer(client, hello)) => {
+                    (wait, failures) = (BACKOFF.0, 0);
+                    self.note(peer, true, Some(hello.height));
+                    tracing::info!(%peer, height = hello.height, "peer is up");
+                    self.serve(peer, &client, hello, &mut commands, &mut stop).await;
+                    self.note(peer, false, None);
+                    self.engine.tell(Event::PeerDown { peer }).await;
+                    tracing::info!(%peer, "peer is down");
+                }
+                Ok(Connected::Itself) => {
+                    lock(&self.table).remove(&peer);
+                    return;
+                }
+                Ok(Connected::Foreign(got)) => {
+                    tracing::warn!(%peer, expected = %self.chain, %got, "peer is on another chain");
+                    pause(&mut stop, FOREIGN_WAIT).await;
+                }
+                Err(error) => {
+                    failures += 1;
+                    if failures == 1 {
+                        tracing::info!(%peer, %error, "peer is not reached; trying on");
+                    }
+                    if !named && failures >= FORGET_AFTER {
+                        lock(&self.table).remove(&peer);
+                        return;
+                    }
+                    pause(&mut stop, wait).await;
+                    wait = (wait * 2).min(BACKOFF.1);
+                }
+            }
+        }
+    }
+
+    async fn connect(&self, peer: PeerId) -> Result<Connected, ClientError> {
+        let client = PeerClient::connect(peer).await?;
+        let hello = match client.hello(self.hello()).await {
+            Ok(hello) => hello,
+            // The one precondition of a Hello is the chain.
+            Err(ClientError::Status { class: ErrorClass::NotYet, message, .. }) => {
+                return Ok(Connected::Foreign(message));
+            }
+            Err(error) => return Err(error),
+        };
+        if hello.nonce == self.nonce {
+            return Ok(Connected::Itself);
+        }
+        if hello.chain_id != self.chain {
+            return Ok(Connected::Foreign(hello.chain_id.to_string()));
+        }
+        Ok(Connected::Peer(client, hello))
+    }
+
+    /// While the connection stands.
+    async fn serve(
+        self: &Arc<Self>,
+        peer: PeerId,
+        client: &PeerClient,
+        hello: Hello,
+        commands: &mut mpsc::Receiver<PeerCommand>,
+        stop: &mut watch::Receiver<bool>,
+    ) {
+        // What was queued for an earlier connection is stale.
+        while commands.try_recv().is_ok() {}
+        self.engine.tell(Event::PeerUp { peer }).await;
+        self.claims(peer, &hello).await;
+        if let Ok(addresses) = client.exchange_nodes(&self.known()).await {
+            self.learn(&addresses);
+        }
+        let room = Arc::new(Semaphore::new(REQUESTS));
+        let mut greet = tokio::time::interval_at(tokio::time::Instant::now() + GREET_EVERY, GREET_EVERY);
+        loop {
+            tokio::select! {
+                _ = stop.changed() => return,
+                _ = greet.tick() => match client.hello(self.hello()).await {
+                    Ok(hello) if hello.chain_id == self.chain => {
+                        self.note(peer, true, Some(hello.height));
+                        self.claims(peer, &hello).await;
+                    }
+                    _ => return,
+                },
+                command = commands.recv() => match command {
+                    None | Some(PeerCommand::Ban { .. }) => return,
+                    Some(command) => {
+                        let Ok(permit) = room.clone().acquire_owned().await else { return };
+                        let (peers, client) = (self.clone(), client.clone());
+                        tokio::spawn(async move {
+                            peers.carry(&client, command).await;
+                            drop(permit);
+                        });
+                    }
+                },
+            }
+        }
+    }
+
+    async fn claims(&self, peer: PeerId, hello: &Hello) {
+        let work = U256::from_big_endian(&hello.work);
+        self.engine.tell(Event::PeerTip { peer, height: hello.height, work }).await;
+    }
+
+    /// One question or push; a question's answer goes back to the engine.
+    async fn carry(&self, client: &PeerClient, command: PeerCommand) {
+        let event = match command {
+            PeerCommand::Ask { peer, request: Request::Block(query) } => self.ask_block(client, peer, query).await,
+            PeerCommand::Ask { peer, request: Request::Tx(hash) } => self.ask_tx(client, peer, hash).await,
+            PeerCommand::SendBlock { peer, block } => {
+                if let Err(error) = client.block_to(&block).await {
+                    tracing::debug!(%peer, %error, "block was not taken");
+                }
+                return;
+            }
+            PeerCommand::SendTx { peer, tx } => {
+                if let Err(error) = client.transaction_to(&tx.into_unverified()).await {
+                    tracing::debug!(%peer, %error, "transaction was not taken");
+                }
+                return;
+            }
+            PeerCommand::Ban { .. } => return,
+        };
+        self.engine.tell(event).await;
+    }
+
+    async fn ask_block(&self, client: &PeerClient, peer: PeerId, query: BlockQuery) -> Event {
+        match client.block_from(query).await {
+            Ok(block) => Event::GotBlock { peer, query, block },
+            Err(error) => Event::AskFailed { peer, request: Request::Block(query), error: ask_error(&error) },
+        }
+    }
+
+    async fn ask_tx(&self, client: &PeerClient, peer: PeerId, hash: TxHash) -> Event {
+        let request = Request::Tx(hash);
+        let tx = match client.transaction_from(hash).await {
+            Ok(Some(tx)) => tx,
+            Ok(None) => return Event::GotTx { peer, hash, tx: None },
+            Err(error) => return Event::AskFailed { peer, request, error: ask_error(&error) },
+        };
+        let error = match self.verifier.verify(tx).await {
+            Some(Ok(tx)) => return Event::GotTx { peer, hash, tx: Some(tx) },
+            Some(Err(error)) => AskError::Malformed(error.to_string()),
+            None => AskError::Unreachable("this node's signature pool is full".into()),
+        };
+        Event::AskFailed { peer, request, error }
+    }
+}
+
+enum Connected {
+    Peer(PeerClient, Hello),
+    Itself,
+    Foreign(String),
+}
+
+fn ask_error(error: &ClientError) -> AskError {
+    match error {
+        ClientError::BadAnswer { .. } => AskError::Malformed(error.to_string()),
+        _ => AskError::Unreachable(error.to_string()),
+    }
+}
+
+/// Sleeps, but not past a stop.
+async fn pause(stop: &mut watch::Receiver<bool>, time: Duration) {
+    tokio::select! {
+        () = tokio::time::sleep(time) => {}
+        _ = stop.changed() => {}
+    }
+}

@@ -1,0 +1,175 @@
+//! What the node answers over gRPC. Reads go to snapshots of the store and never wait behind writes.
+
+use crate::driver::EngineHandle;
+use crate::peers::Peers;
+use crate::verifier::Verifier;
+use blockhie_core::{
+    BlockHash, BlockQuery, ErrorClass, Genesis, ReceiptError, Store, StoreError, Tip, Transaction, TxHash, TxStatus,
+    UncheckedBlock, Unverified, Verified, query,
+};
+use blockhie_engine::PeerId;
+use blockhie_transport::{Answer, HeaderRow, Hello, LedgerService, PeerInfo, PeerService, ServiceError};
+use futures::FutureExt;
+use futures::stream::{BoxStream, StreamExt};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio_stream::wrappers::WatchStream;
+
+/// Both services of one node.
+pub(crate) struct Services {
+    pub(crate) genesis: Genesis,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) engine: EngineHandle,
+    pub(crate) verifier: Arc<Verifier>,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) tip: watch::Receiver<Tip>,
+}
+
+fn store_error(error: &StoreError) -> ServiceError {
+    ServiceError::new(error.class(), error.to_string())
+}
+
+impl Services {
+    fn read_block(&self, query: BlockQuery) -> Result<Option<UncheckedBlock>, ServiceError> {
+        let block = query::block(self.store.snapshot().as_ref(), query).map_err(|error| store_error(&error))?;
+        Ok(block.map(|block| block.to_unchecked()))
+    }
+
+    fn read_tx(&self, hash: &TxHash) -> Result<Option<Transaction<Unverified>>, ServiceError> {
+        let view = self.store.snapshot();
+        let tx = query::transaction(view.as_ref(), hash).map_err(|error| store_error(&error))?;
+        Ok(tx.map(Transaction::into_unverified))
+    }
+
+    fn read_headers(&self, from_height: u64, limit: u32) -> Result<Vec<HeaderRow>, StoreError> {
+        let (view, chain) = (self.store.snapshot(), self.genesis.chain_id());
+        let mut rows = Vec::new();
+        for height in (from_height..).take(usize::try_from(limit).unwrap_or(usize::MAX)) {
+            let Some(block) = query::block(view.as_ref(), BlockQuery::Height(height))? else { break };
+            let preimage = block.header.preimage(&chain);
+            rows.push(HeaderRow { hash: block.hash, preimage, signature: block.signature, txhashes: block.txhashes });
+        }
+        Ok(rows)
+    }
+
+    async fn verified(&self, tx: Transaction<Unverified>) -> Result<Transaction<Verified>, ServiceError> {
+        match self.verifier.verify(tx).await {
+            Some(Ok(tx)) => Ok(tx),
+            Some(Err(error)) => Err(ServiceError::new(ErrorClass::Invalid, error.to_string())),
+            None => Err(ServiceError::new(ErrorClass::Exhausted, "too many transactions at once; try again")),
+        }
+    }
+
+    async fn take_tx(&self, from: Option<PeerId>, tx: Transaction<Unverified>) -> Result<TxHash, ServiceError> {
+        let tx = self.verified(tx).await?;
+        self.engine.submit(from, tx).await
+    }
+
+    /// The peer behind a connection, unless it is banned.
+    fn sender(&self, remote: SocketAddr) -> Result<Option<PeerId>, ServiceError> {
+        if self.peers.is_banned(remote) {
+            return Err(ServiceError::new(ErrorClass::Unavailable, "this peer is banned for a while"));
+        }
+        Ok(self.peers.behind(remote))
+    }
+}
+
+impl PeerService for Services {
+    fn hello(&self, remote: SocketAddr, hello: Hello) -> Answer<'_, Hello> {
+        let expected = self.genesis.chain_id();
+        let answer = if hello.chain_id != expected {
+            let message = format!("chain id: expected {expected}, got {}", hello.chain_id);
+            Err(ServiceError::new(ErrorClass::NotYet, message))
+        } else {
+            // A node that greets itself reads its own nonce in the answer.
+            self.peers.greeted(remote, &hello);
+            Ok(self.peers.hello())
+        };
+        futures::future::ready(answer).boxed()
+    }
+
+    fn exchange_nodes(&self, _: SocketAddr, nodes: Vec<SocketAddr>) -> Answer<'_, Vec<SocketAddr>> {
+        self.peers.learn(&nodes);
+        futures::future::ready(Ok(self.peers.known())).boxed()
+    }
+
+    fn block_from(&self, query: BlockQuery) -> Answer<'_, Option<UncheckedBlock>> {
+        async move { self.read_block(query) }.boxed()
+    }
+
+    fn block_to(&self, remote: SocketAddr, block: UncheckedBlock) -> Answer<'_, BlockHash> {
+        async move { self.engine.block(self.sender(remote)?, block).await }.boxed()
+    }
+
+    fn exchange_block(&self, remote: SocketAddr, block: UncheckedBlock) -> Answer<'_, UncheckedBlock> {
+        async move {
+            self.engine.block(self.sender(remote)?, block).await?;
+            let tip = self.read_block(BlockQuery::Tip)?;
+            tip.ok_or_else(|| ServiceError::new(ErrorClass::Internal, "the store has no tip"))
+        }
+        .boxed()
+    }
+
+    fn transaction_to(&self, remote: SocketAddr, tx: Transaction<Unverified>) -> Answer<'_, TxHash> {
+        async move { self.take_tx(self.sender(remote)?, tx).await }.boxed()
+    }
+
+    fn transaction_from(&self, hash: TxHash) -> Answer<'_, Option<Transaction<Unverified>>> {
+        async move { self.read_tx(&hash) }.boxed()
+    }
+}
+
+impl LedgerService for Services {
+    fn submit(&self, tx: Transaction<Unverified>) -> Answer<'_, TxHash> {
+        self.take_tx(None, tx).boxed()
+    }
+
+    fn status(&self, hash: TxHash) -> Answer<'_, TxStatus> {
+        async move {
+            let tip = self.tip.borrow().clone();
+            let view = self.store.snapshot();
+            query::tx_status(view.as_ref(), &self.genesis, &tip, &hash).map_err(|error| store_error(&error))
+        }
+        .boxed()
+    }
+
+    fn tip(&self) -> Answer<'_, Tip> {
+        futures::future::ready(Ok(self.tip.borrow().clone())).boxed()
+    }
+
+    fn headers(&self, from_height: u64, limit: u32) -> Answer<'_, Vec<HeaderRow>> {
+        async move { self.read_headers(from_height, limit).map_err(|error| store_error(&error)) }.boxed()
+    }
+
+    fn transaction(&self, hash: TxHash) -> Answer<'_, Option<Transaction<Unverified>>> {
+        async move { self.read_tx(&hash) }.boxed()
+    }
+
+    fn block(&self, query: BlockQuery) -> Answer<'_, Option<UncheckedBlock>> {
+        async move { self.read_block(query) }.boxed()
+    }
+
+    fn receipt(&self, hash: TxHash) -> Answer<'_, String> {
+        async move {
+            let view = self.store.snapshot();
+            let receipt = query::build_receipt(view.as_ref(), &self.genesis, &hash);
+            let refuse = |error: ReceiptError| ServiceError::new(error.class(), error.to_string());
+            receipt.map(|receipt| receipt.to_json()).map_err(refuse)
+        }
+        .boxed()
+    }
+
+    fn watch(&self) -> Answer<'_, BoxStream<'static, Tip>> {
+        let tips = WatchStream::new(self.tip.clone()).boxed();
+        futures::future::ready(Ok(tips)).boxed()
+    }
+
+    fn peers(&self) -> Answer<'_, Vec<PeerInfo>> {
+        futures::future::ready(Ok(self.peers.list())).boxed()
+    }
+
+    fn genesis(&self) -> Answer<'_, Vec<u8>> {
+        futures::future::ready(Ok(self.genesis.to_bytes())).boxed()
+    }
+}
