@@ -223,7 +223,7 @@ def relay(report, g, node, chain):
         answer = node.discovery.ExchangeNode(node.pb.Node(number=0), timeout=CALL_SECONDS)
         need("number", len(answer.ipport), answer.number)
         need("at most 64", True, len(answer.ipport) <= 64)
-        need("each ip:port", True, all(":" in a for a in answer.ipport))
+        need("each ip:port", True, all(b":" in a for a in answer.ipport))
 
     report.check("nodes exchanged", nodes)
 

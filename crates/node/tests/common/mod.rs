@@ -5,9 +5,9 @@
 
 use blockhie_core::genesis::{ChainKind, Member};
 use blockhie_core::{
-    Application, CompactTarget, Genesis, Hash32, MemoryStore, OpaqueApp, SecretKey, Transaction, TxHash, TxStatus,
-    Verified, sha256,
+    CompactTarget, Genesis, Hash32, MemoryStore, Router, SecretKey, Transaction, TxHash, TxStatus, Verified, sha256,
 };
+use blockhie_emr::EmrApp;
 use blockhie_node::{Config, Node, NodeBuilder};
 use blockhie_transport::{LedgerClient, Limits};
 use std::sync::Arc;
@@ -53,7 +53,7 @@ pub fn config(peers: &[&Node]) -> Config {
 pub fn builder(genesis: &Genesis, member: u8, config: Config) -> NodeBuilder {
     NodeBuilder {
         store: Arc::new(MemoryStore::new(genesis)),
-        application: Arc::new(OpaqueApp) as Arc<dyn Application>,
+        application: Arc::new(Router::new(ChainKind::Emr).route(1..=7, Box::new(EmrApp))),
         config,
         key: Some(secret(member)),
         data_dir: None,
