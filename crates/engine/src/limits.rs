@@ -27,14 +27,17 @@ pub const SYNC_WINDOW: u64 = 64;
 pub const PREFETCH_BYTES: u64 = 32 << 20;
 /// How often a session looks at its leader.
 pub const REVIEW_MS: u64 = 10_000;
-/// New blocks that a leader must have brought until then if another peer could lead. Without it a peer that answers
-/// each request just in time holds a late joiner for ever.
-pub const MIN_REVIEW_BLOCKS: u32 = 10;
+/// New blocks that a session must have taken until then if another peer could lead: five times what a chain of one
+/// block a second grows. Without it a peer that answers each request just in time holds a late joiner for ever.
+pub const MIN_REVIEW_BLOCKS: u32 = 50;
 /// A leader that failed does not lead for so long; nor is a peer that let a body time out asked while others may do.
 pub const AVOID_MS: u64 = 5_000;
 /// The same for a leader whose chain is not valid or who is slow, and for a peer that shows a tip and does not serve its
 /// chain. It is no misbehaviour: it may know less than we do, or be overloaded.
 pub const AVOID_INVALID_MS: u64 = 60_000;
+/// That time doubles with each failure in succession, at most so often. Without it two peers that answer quickly and
+/// serve nothing take turns in leading, and no other ever does.
+pub const MAX_AVOID_DOUBLINGS: u32 = 6;
 /// Times that a leader's chain may change under a session before it is given up.
 pub const MAX_RELOCATIONS: u32 = 4;
 /// A session that took a new block this recently is catching up: no mining and no relay meanwhile.

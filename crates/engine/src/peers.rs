@@ -31,6 +31,8 @@ pub(crate) struct Peer {
     pub(crate) walk: u32,
     /// Before, it does not lead a session, and is asked for what others may have only when there is nobody else.
     pub(crate) avoid_until_ms: u64,
+    /// Sessions that it led to nothing, in succession.
+    pub(crate) failures: u32,
     /// When a block last came from it.
     pub(crate) heard_ms: u64,
     stalls: u32,
@@ -51,6 +53,7 @@ impl Peer {
             best_height: 0,
             walk: 0,
             avoid_until_ms: 0,
+            failures: 0,
             heard_ms: now_ms,
             stalls: 0,
             backoff_until_ms: 0,

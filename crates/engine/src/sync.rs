@@ -4,8 +4,8 @@ use crate::blocks::Verdict;
 use crate::engine::Engine;
 use crate::event::{PeerId, Request};
 use crate::limits::{
-    AVOID_INVALID_MS, AVOID_MS, BAN_SCORE, CATCHING_UP_MS, MAX_RELOCATIONS, MIN_REVIEW_BLOCKS, PREFETCH_BYTES,
-    REVIEW_MS, SYNC_WINDOW,
+    AVOID_INVALID_MS, AVOID_MS, BAN_SCORE, CATCHING_UP_MS, MAX_AVOID_DOUBLINGS, MAX_RELOCATIONS, MIN_REVIEW_BLOCKS,
+    PREFETCH_BYTES, REVIEW_MS, SYNC_WINDOW,
 };
 use crate::peers::Peer;
 use blockhie_core::{BlockHash, BlockQuery, Imported, UncheckedBlock};
@@ -18,6 +18,8 @@ pub(crate) struct Session {
     /// Height up to which it goes; what the leader claims, cut when it has no such block.
     end: u64,
     phase: Phase,
+    /// Peers whose blocks did not fit: on another branch, and not asked for this one.
+    strangers: BTreeSet<PeerId>,
     relocations: u32,
     /// When it last took a new block.
     progress_ms: Option<u64>,
@@ -79,6 +81,7 @@ impl Engine {
             leader,
             end,
             phase: Phase::Locate { probe, step: 1 },
+            strangers: BTreeSet::new(),
             relocations: 0,
             progress_ms: None,
             review_ms: now_ms,
@@ -131,7 +134,9 @@ impl Engine {
 
     fn pump_forward(&mut self) {
         let now_ms = self.now.mono_ms;
-        let Some(Session { leader, end, phase: Phase::Forward(forward), .. }) = &self.session else { return };
+        let Some(Session { leader, end, phase: Phase::Forward(forward), strangers, .. }) = &self.session else {
+            return;
+        };
         if forward.next > *end {
             let leader = *leader;
             self.session = None;
@@ -146,10 +151,12 @@ impl Engine {
             .filter(open)
             .map(|height| (height, forward.leader_only.contains(&height)))
             .collect();
+        let strangers = strangers.clone();
         for (height, leader_only) in heights {
             let request = by_height(height);
             let peer = self.least_loaded(|id, peer| {
-                let helps = !leader_only && peer.best_height >= height && !peer.is_avoided(now_ms);
+                let helps =
+                    !leader_only && peer.best_height >= height && !peer.is_avoided(now_ms) && !strangers.contains(id);
                 (*id == leader || helps) && peer.has_room(&request) && !peer.is_asked(&request)
             });
             let Some(peer) = peer else { continue };
@@ -261,6 +268,7 @@ impl Engine {
                 }
             }
             Verdict::Waits => forward.waiting = Some(hash),
+            // Not with a parent that was just imported.
             Verdict::Orphan => self.does_not_fit(peer, next),
             Verdict::Refused { not_valid } if peer == session.leader => {
                 self.session_failed(if not_valid { AVOID_INVALID_MS } else { AVOID_MS });
@@ -274,12 +282,10 @@ impl Engine {
     fn does_not_fit(&mut self, peer: PeerId, next: u64) {
         let Some(session) = &mut self.session else { return };
         if peer != session.leader {
+            session.strangers.insert(peer);
             if let Phase::Forward(forward) = &mut session.phase {
                 forward.leader_only.insert(next);
-            }
-            // It is on another branch: not asked for more of this one until it shows its tip again.
-            if let Some(state) = self.peers.get_mut(&peer) {
-                state.best_height = state.best_height.min(next.saturating_sub(1));
+                forward.got.retain(|_, (from, _)| *from != peer);
             }
             return;
         }
@@ -317,7 +323,12 @@ impl Engine {
 
     fn session_failed(&mut self, avoid_ms: u64) {
         let Some(session) = self.session.take() else { return };
-        self.avoid(session.leader, avoid_ms);
+        let mut doublings = 0;
+        if let Some(state) = self.peers.get_mut(&session.leader) {
+            doublings = state.failures.min(MAX_AVOID_DOUBLINGS);
+            state.failures = if session.progress_ms.is_some() { 0 } else { state.failures.saturating_add(1) };
+        }
+        self.avoid(session.leader, avoid_ms << doublings);
         self.find_leader();
     }
 

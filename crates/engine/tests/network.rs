@@ -2,8 +2,8 @@
 
 mod common;
 
-use blockhie_core::{ErrorClass, TxStatus};
-use blockhie_engine::{Reply, Request};
+use blockhie_core::{BlockQuery, ErrorClass, TxStatus};
+use blockhie_engine::{Reply, Request, limits};
 use common::{Net, Serves, genesis, tx};
 use std::sync::atomic::Ordering;
 
@@ -75,7 +75,7 @@ fn a_partition_heals_and_what_was_abandoned_commits_again() {
 
 #[test]
 fn a_late_joiner_catches_up_over_the_frozen_calls() {
-    let mut net = Net::new(genesis(2), 2, 3);
+    let mut net = Net::new(genesis(3), 2, 3);
     net.connect_all();
     let mut txs = Vec::new();
     for round in 0..300 {
@@ -90,8 +90,13 @@ fn a_late_joiner_catches_up_over_the_frozen_calls() {
     let late = net.add_node();
     net.connect(late, 0);
     net.connect(late, 1);
+    net.run(500);
+    // Until it is there it neither mines nor tells others what they have.
+    assert!((20..net.tip(0).height - 20).contains(&net.tip(late).height), "{}", net.describe());
+    assert!(net.nodes[late].template.is_none() && net.nodes[late].sent_blocks <= 2);
     net.run(12_000);
     assert_eq!(net.tip(late).hash, net.tip(0).hash);
+    assert!(net.nodes[late].template.is_some() && net.nodes[late].sent_blocks <= 4);
     let committed = txs.iter().filter(|tx| net.committed(late, &tx.hash())).count();
     assert!(committed > 850, "{committed}");
     // Each block and each body was asked for about once, and both peers served.
@@ -145,17 +150,89 @@ fn peers_that_claim_and_do_not_serve_do_not_hold_a_joiner() {
 
 #[test]
 fn a_leader_that_drips_loses_the_session() {
+    // Two chains that never met; the lighter one is served so slowly that no request times out.
     let mut net = Net::new(genesis(2), 2, 6);
-    net.connect_all();
-    net.run_mining(300_000, &[0, 1]);
-    net.run(500);
+    net.run_mining(200_000, &[0]);
+    net.run_mining(300_000, &[1]);
+    assert!(net.tip(0).height > 150 && net.tip(1).work > net.tip(0).work);
     let late = net.add_node();
     net.nodes[0].serves = Serves::Slowly(4_900);
     net.connect(late, 0);
-    net.run(6_000);
+    net.run(16_000);
+    assert!(net.tip(late).height < 40, "the drip leads");
     net.connect(late, 1);
-    net.run(60_000);
-    assert_eq!(net.tip(late).hash, net.tip(1).hash);
+    net.run(25_000);
+    assert_eq!(net.tip(late).hash, net.tip(1).hash, "{}", net.describe());
+}
+
+#[test]
+fn peers_that_show_a_tip_and_do_not_serve_their_chain_lose_time_only_once() {
+    let mut net = Net::new(genesis(2), 6, 16);
+    net.connect_all();
+    net.run_mining(400_000, &[0, 1]);
+    net.run(2_000);
+    assert!(net.agree() && net.tip(0).height > 300);
+    for node in 1..6 {
+        net.nodes[node].serves = Serves::TipOnly;
+    }
+    let late = net.add_node();
+    net.connect(late, 0);
+    net.run(100);
+    for node in 1..6 {
+        net.connect(late, node);
+    }
+    net.run(9_000);
+    assert_eq!(net.tip(late).hash, net.tip(0).hash, "{}", net.describe());
+    // The same with liars that are always quicker than the honest one.
+    let second = net.add_node();
+    for node in 0..6 {
+        net.connect(second, node);
+    }
+    net.nodes[0].serves = Serves::Slowly(100);
+    net.run(120_000);
+    assert_eq!(net.tip(second).hash, net.tip(0).hash, "{}", net.describe());
+}
+
+#[test]
+fn a_few_missed_blocks_are_asked_for_by_hash() {
+    let mut net = Net::new(genesis(2), 2, 17);
+    net.connect_all();
+    net.run(500);
+    net.cut(0, 1);
+    net.run_mining(3_000, &[0]);
+    net.heal();
+    assert!(net.tip(0).height >= 2 && net.tip(1).height == 0);
+    net.mine(0).unwrap();
+    net.run(300);
+    assert!(net.agree());
+    assert!(!net.nodes[1].asked.iter().any(|request| matches!(request, Request::Block(BlockQuery::Height(_)))));
+}
+
+#[test]
+fn a_healed_link_is_noticed_within_a_stall_however_long_it_was_cut() {
+    for seconds in 5..40 {
+        let mut net = Net::new(genesis(2), 2, 18);
+        net.connect_all();
+        net.cut(0, 1);
+        net.run(seconds * 1_000);
+        net.mine(0).unwrap();
+        net.heal();
+        net.run(limits::STALL_MS + 1_500);
+        assert!(net.agree(), "{seconds} s {}", net.describe());
+    }
+}
+
+#[test]
+fn what_waits_is_offered_to_a_peer_that_comes_up() {
+    let mut net = Net::new(genesis(2), 2, 19);
+    let txs: Vec<_> = (0..200).map(|n| tx(&net.genesis, n)).collect();
+    for tx in &txs {
+        net.submit(0, tx.clone());
+    }
+    net.connect(0, 1);
+    net.run(1_000);
+    assert_eq!(net.nodes[1].engine.ledger().mempool_len(), 200);
+    assert_eq!((net.nodes[0].sent_txs, net.nodes[1].sent_txs), (200, 0));
 }
 
 #[test]

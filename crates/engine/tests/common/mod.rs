@@ -43,6 +43,8 @@ pub enum Serves {
     Honestly,
     Nothing,
     NoBodies,
+    /// Its tip, and nothing else.
+    TipOnly,
     /// Each answer after so many ms.
     Slowly(u64),
 }
@@ -58,6 +60,7 @@ pub struct Node {
     pub bans: Vec<(PeerId, u64, String)>,
     pub asked: Vec<Request>,
     pub sent_txs: usize,
+    pub sent_blocks: usize,
     /// Blocks served instead of the engine's own, from height 0 on.
     pub fake: Option<Vec<UncheckedBlock>>,
 }
@@ -167,6 +170,7 @@ impl Net {
             bans: Vec::new(),
             asked: Vec::new(),
             sent_txs: 0,
+            sent_blocks: 0,
             fake: None,
         });
         i
@@ -244,6 +248,7 @@ impl Net {
                 self.send(node, node_of(peer), 0, Message::Serve { asker: node, request });
             }
             Action::SendBlock { peer, block } => {
+                self.nodes[node].sent_blocks += 1;
                 let (ticket, from, block) = (Some(self.ticket()), Some(address(node)), (*block).clone());
                 self.send(node, node_of(peer), 0, Message::Event(Box::new(Event::Block { ticket, from, block })));
             }
@@ -267,6 +272,8 @@ impl Net {
         let (peer, state) = (address(node), &self.nodes[node]);
         let extra_ms = match (state.serves, request) {
             (Serves::Nothing, _) | (Serves::NoBodies, Request::Tx(_)) => return,
+            (Serves::TipOnly, Request::Block(BlockQuery::Tip)) => 0,
+            (Serves::TipOnly, _) => return,
             (Serves::Slowly(ms), _) => ms,
             _ => 0,
         };
