@@ -1,0 +1,10 @@
+//! The built command, run as a person or a script runs it.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking; helpers outside of #[test] do too")]
+
+mod gateway;
+mod node;
+mod publish;
+mod run;
+mod usage;
+mod verify;
