@@ -1,0 +1,244 @@
+//! The ledger store on RocksDB.
+
+use crate::columns::{
+    self, BLOCKS, HEIGHTS, HISTORY_NODES, INDEX, META, NAMES, Only, PEERS, PENDING, STATE, TX_POSITIONS, TXS, UNDO,
+    View,
+};
+use crate::config::{StoreConfig, options};
+use crate::errors::{io, not_a_store, occupied, rocks};
+use crate::files::{copy_file, make_folder, sync_folder};
+use crate::marker::{self, Kind, LEDGER, State};
+use blockhie_core::store::{Batch, FORMAT_VERSION, Meta, Op};
+use blockhie_core::{ChainId, Genesis, Store, StoreError, StoreRead};
+use bytes::Bytes;
+use rocksdb::checkpoint::Checkpoint;
+use rocksdb::{DB, DEFAULT_COLUMN_FAMILY_NAME, Options, WriteBatch, WriteOptions};
+use std::path::{Path, PathBuf};
+
+/// A [`Store`] in a folder. One process has it open at a time; within it any number of threads read.
+pub struct RocksStore {
+    pub(crate) db: DB,
+    path: PathBuf,
+}
+
+impl std::fmt::Debug for RocksStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RocksStore").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl RocksStore {
+    /// Makes a store for the chain of `genesis` in `path`, which is absent, empty, or left by an interrupted creation.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when there is a store already, [`StoreError::NotAStore`] when there is something else,
+    /// [`StoreError::Locked`], and those of the medium.
+    pub fn create(path: &Path, genesis: &Genesis, config: &StoreConfig) -> Result<Self, StoreError> {
+        begin("create a store", path, LEDGER)?;
+        let store = Self { db: open_database(path, config, &NAMES, true)?, path: path.to_owned() };
+        store.commit(vec![Op::Meta(Meta::new(genesis))])?;
+        marker::write(path, LEDGER, State::Ready)?;
+        Ok(store)
+    }
+
+    /// Opens the store in `path`; `expected` refuses every other chain.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAStore`], [`StoreError::Version`], [`StoreError::Locked`], [`StoreError::ForeignChain`],
+    /// [`StoreError::Corrupt`] when a checksum or the tip's entries do not agree, [`StoreError::Io`].
+    pub fn open(path: &Path, expected: Option<&ChainId>, config: &StoreConfig) -> Result<Self, StoreError> {
+        marker::expect_ready(path, LEDGER)?;
+        Self::open_checked(path, expected, config)
+    }
+
+    /// Opens the store in `path` if there is one, and makes it otherwise.
+    ///
+    /// # Errors
+    /// As [`RocksStore::open`] and [`RocksStore::create`].
+    pub fn open_or_create(path: &Path, genesis: &Genesis, config: &StoreConfig) -> Result<Self, StoreError> {
+        match marker::look(path, LEDGER)? {
+            State::Nothing | State::Making => Self::create(path, genesis, config),
+            State::Ready | State::Backup => Self::open(path, Some(&genesis.chain_id()), config),
+        }
+    }
+
+    /// Makes a backup in `path`, which must be absent: a consistent copy of this moment, while the store is in use.
+    /// On the same file system table files are hard links and cost no space, so a copy elsewhere is what survives the
+    /// disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn checkpoint(&self, path: &Path) -> Result<(), StoreError> {
+        let action = "make a backup";
+        if path.symlink_metadata().is_ok() {
+            return Err(occupied(action, path));
+        }
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            make_folder(parent)?;
+        }
+        let made = Checkpoint::new(&self.db).and_then(|checkpoint| checkpoint.create_checkpoint(path));
+        made.map_err(|error| rocks(action, path, error))?;
+        marker::write(path, LEDGER, State::Backup)
+    }
+
+    /// Copies the backup in `backup` to `path` (absent, empty, or left by an interrupted creation), reads everything
+    /// once, and opens it. The backup is not changed.
+    ///
+    /// # Errors
+    /// As [`RocksStore::open`] and [`RocksStore::create`]; [`StoreError::NotAStore`] when `backup` is no backup.
+    pub fn restore(
+        backup: &Path,
+        path: &Path,
+        expected: Option<&ChainId>,
+        config: &StoreConfig,
+    ) -> Result<Self, StoreError> {
+        match marker::look(backup, LEDGER)? {
+            State::Backup => {}
+            State::Ready => return Err(not_a_store(backup, "it is a store in use, expected a backup made from one")),
+            State::Nothing | State::Making => return Err(not_a_store(backup, "there is no whole backup in it")),
+        }
+        begin("restore a backup", path, LEDGER)?;
+        for entry in std::fs::read_dir(backup).map_err(|error| io("list", backup, &error))? {
+            let entry = entry.map_err(|error| io("list", backup, &error))?;
+            let name = entry.file_name();
+            // A backup is flat. Its marker says "backup", and the copy has its own.
+            if entry.path().is_file() && name != marker::FILE {
+                copy_file(&entry.path(), &path.join(name))?;
+            }
+        }
+        sync_folder(path)?;
+        let store = Self::open_checked(path, expected, config)?;
+        store.verify()?;
+        marker::write(path, LEDGER, State::Ready)?;
+        Ok(store)
+    }
+
+    /// Reads every entry once and checks its checksum and form; answers how many there are. What the entries say is
+    /// fsck's part.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] for the first that does not hold.
+    pub fn verify(&self) -> Result<u64, StoreError> {
+        columns::check_all(&self.view())
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn view(&self) -> View<'_> {
+        View::new(&self.db, &self.path)
+    }
+
+    /// Opens a folder whose marker was looked at.
+    fn open_checked(path: &Path, expected: Option<&ChainId>, config: &StoreConfig) -> Result<Self, StoreError> {
+        let store = Self { db: open_database(path, config, &NAMES, false)?, path: path.to_owned() };
+        let view = store.view();
+        let meta = view.meta()?;
+        if meta.format_version != FORMAT_VERSION {
+            return Err(StoreError::Version { expected: FORMAT_VERSION, got: meta.format_version });
+        }
+        let genesis = Genesis::from_bytes(&meta.genesis).map_err(|error| StoreError::Corrupt {
+            what: "meta: genesis".into(),
+            expected: "canonical bytes of a genesis".into(),
+            got: error.to_string(),
+        })?;
+        if genesis.chain_id() != meta.chain_id {
+            return Err(StoreError::Corrupt {
+                what: "meta: chain id".into(),
+                expected: genesis.chain_id().to_string(),
+                got: meta.chain_id.to_string(),
+            });
+        }
+        if let Some(expected) = expected.filter(|expected| **expected != meta.chain_id) {
+            return Err(StoreError::ForeignChain { expected: *expected, got: meta.chain_id });
+        }
+        check_tip(&view, &meta)?;
+        drop(view);
+        Ok(store)
+    }
+}
+
+/// The entries that one tip change writes must be of one batch: a medium that lost part of one shows here.
+fn check_tip(view: &View<'_>, meta: &Meta) -> Result<(), StoreError> {
+    let Some(tip) = meta.tip else { return Ok(()) };
+    let corrupt = |what: String, expected: String, got: String| Err(StoreError::Corrupt { what, expected, got });
+    let Some(row) = view.index(&tip)? else {
+        return corrupt(format!("index of the tip {tip}"), "an entry".into(), "none".into());
+    };
+    let at_tip = view.hash_at(row.height)?;
+    if at_tip != Some(tip) {
+        let got = at_tip.map_or("none".into(), |hash| hash.to_string());
+        return corrupt(format!("heights/{}", row.height), format!("the tip {tip}"), got);
+    }
+    match HEIGHTS.last(view)? {
+        Some(last) if last != row.height => {
+            corrupt("heights: the highest".into(), format!("{} of the tip", row.height), last.to_string())
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Store for RocksStore {
+    fn snapshot(&self) -> Box<dyn StoreRead + '_> {
+        Box::new(self.view())
+    }
+
+    fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        let mut writes = WriteBatch::default();
+        for op in batch {
+            self.add(&mut writes, op)?;
+        }
+        write_synced(&self.db, &self.path, writes)
+    }
+}
+
+impl RocksStore {
+    fn add(&self, batch: &mut WriteBatch, op: Op) -> Result<(), StoreError> {
+        let db = &self.db;
+        match op {
+            Op::PutBlock(block) => BLOCKS.put(db, batch, &block.hash, &block),
+            Op::PutIndex(hash, row) => INDEX.put(db, batch, &hash, &row),
+            Op::Height(height, hash) => HEIGHTS.set(db, batch, &height, hash.as_ref()),
+            Op::HistoryNode(level, index, hash) => HISTORY_NODES.set(db, batch, &(level, index), hash.as_ref()),
+            Op::PutTx(tx) => TXS.put(db, batch, &tx.hash, &tx),
+            Op::TxPosition(hash, position) => TX_POSITIONS.set(db, batch, &hash, position.as_ref()),
+            Op::State(key, value) => STATE.set(db, batch, &key, value.map(Bytes::from).as_ref()),
+            Op::Undo(hash, undo) => UNDO.set(db, batch, &hash, undo.as_ref()),
+            Op::Pending(hash, since) => PENDING.set(db, batch, &hash, since.as_ref()),
+            Op::Peer(address, row) => PEERS.set(db, batch, &address, row.as_ref()),
+            Op::Meta(meta) => META.put(db, batch, &Only, &meta),
+        }
+    }
+}
+
+/// Takes a folder for a new store: makes it, marks it, and empties what an interrupted creation left.
+pub(crate) fn begin(action: &'static str, path: &Path, kind: Kind) -> Result<(), StoreError> {
+    match marker::look(path, kind)? {
+        State::Nothing => {}
+        // Refused while another process is in the middle of it: destroying takes the lock.
+        State::Making => DB::destroy(&Options::default(), path).map_err(|error| rocks(action, path, error))?,
+        State::Ready | State::Backup => return Err(occupied(action, path)),
+    }
+    marker::write(path, kind, State::Making)
+}
+
+/// Opens a database with these column families, and `default`, which RocksDB always has.
+///
+/// It is named so that it gets our options too. With its own, of 64 MiB a write buffer, RocksDB would wait for 64 MiB
+/// of free space before it writes again after a full disk.
+pub(crate) fn open_database(path: &Path, config: &StoreConfig, names: &[&str], create: bool) -> Result<DB, StoreError> {
+    let options = options(config, create)?;
+    let names = [DEFAULT_COLUMN_FAMILY_NAME].iter().chain(names);
+    let families = names.map(|name| (*name, options.clone()));
+    DB::open_cf_with_opts(&options, path, families).map_err(|error| rocks("open", path, error))
+}
+
+/// One atomic batch, durable when this returns.
+pub(crate) fn write_synced(db: &DB, path: &Path, batch: WriteBatch) -> Result<(), StoreError> {
+    let mut options = WriteOptions::default();
+    options.set_sync(true);
+    db.write_opt(batch, &options).map_err(|error| rocks("write", path, error))
+}

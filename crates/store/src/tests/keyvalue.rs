@@ -1,0 +1,56 @@
+use crate::KeyValue;
+use crate::marker::FILE;
+use blockhie_core::StoreError;
+use std::fs;
+
+fn pair(key: &str, value: &str) -> (Vec<u8>, Option<Vec<u8>>) {
+    (key.into(), Some(value.into()))
+}
+
+#[test]
+fn it_is_an_ordered_map_that_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("map");
+    let map = KeyValue::open(&path).unwrap();
+    assert_eq!(map.get(b"a"), Ok(None));
+    map.put_all(vec![pair("b", "2"), pair("a", "1"), pair("c", "3"), pair("x", "?"), (b"x".to_vec(), None)]).unwrap();
+    map.put_all(vec![]).unwrap();
+    drop(map);
+    let map = KeyValue::open(&path).unwrap();
+    assert_eq!(map.get(b"a"), Ok(Some(b"1".to_vec())));
+    assert_eq!(map.get(b"x"), Ok(None));
+    let keys = |start: &str, end: Option<&str>, limit| {
+        let entries = map.range(start.as_bytes(), end.map(str::as_bytes), limit).unwrap();
+        entries.into_iter().map(|(key, _)| String::from_utf8(key).unwrap()).collect::<String>()
+    };
+    assert_eq!(keys("", None, 9), "abc");
+    assert_eq!(keys("b", None, 9), "bc");
+    assert_eq!(keys("a", Some("c"), 9), "ab");
+    assert_eq!(keys("", None, 2), "ab");
+    assert_eq!(keys("c", Some("a"), 9), "");
+    map.put_all(vec![(b"a".to_vec(), None), (b"never there".to_vec(), None)]).unwrap();
+    assert_eq!(keys("", None, 9), "bc");
+}
+
+#[test]
+fn it_refuses_what_is_not_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("map");
+    let map = KeyValue::open(&path).unwrap();
+    assert_eq!(KeyValue::open(&path).unwrap_err(), StoreError::Locked { path: path.display().to_string() });
+    map.put_all(vec![pair("a", "1")]).unwrap();
+    drop(map);
+    fs::write(path.join(FILE), "blockhie keyvalue 2 ready\n").unwrap();
+    assert_eq!(KeyValue::open(&path).unwrap_err(), StoreError::Version { expected: 1, got: 2 });
+    fs::write(path.join(FILE), "blockhie ledger 1 ready\n").unwrap();
+    assert!(matches!(KeyValue::open(&path), Err(StoreError::NotAStore { .. })));
+    fs::write(path.join(FILE), "blockhie keyvalue 1 backup\n").unwrap();
+    assert!(matches!(KeyValue::open(&path), Err(StoreError::NotAStore { .. })));
+    fs::write(path.join(FILE), "blockhie keyvalue 1 ready\n").unwrap();
+    assert_eq!(KeyValue::open(&path).unwrap().get(b"a"), Ok(Some(b"1".to_vec())));
+    // an interrupted creation holds nothing
+    fs::write(path.join(FILE), "blockhie keyvalue 1 making\n").unwrap();
+    assert_eq!(KeyValue::open(&path).unwrap().get(b"a"), Ok(None));
+    fs::remove_file(path.join("CURRENT")).unwrap();
+    assert!(matches!(KeyValue::open(&path), Err(StoreError::Corrupt { .. })));
+}
