@@ -1,0 +1,148 @@
+//! `/api/v1/records…`: in, out, how far, proof, erasure.
+
+use crate::api::read_hash;
+use crate::app::App;
+use crate::clock;
+use crate::error::ApiError;
+use crate::form::{is_multipart, read_body, read_form};
+use crate::limits::MAX_RECORD_BYTES;
+use crate::records::publish::{Order, Published, Upload, publish, read_headers};
+use crate::records::status::{RecordStatus, State, entry, of_entry, status};
+use axum::Json;
+use axum::extract::{Path, Request, State as Shared};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use blockhie_core::{Hash32, TxHash};
+use blockhie_emr::Opening;
+use serde::Serialize;
+
+type Answer<T> = Result<T, ApiError>;
+
+/// A record that was taken.
+#[derive(Serialize)]
+struct Taken<'a> {
+    record: Hash32,
+    txhash: TxHash,
+    status_url: String,
+    /// The opening, keys in canonical order: without white space and with a final newline it is `opening.json`.
+    opening: &'a Opening,
+}
+
+#[derive(Serialize)]
+struct TakenForm<'a> {
+    txhash: TxHash,
+    records: Vec<Taken<'a>>,
+}
+
+/// Where a record's status is.
+pub(crate) fn status_url(record: &Hash32) -> String {
+    format!("/api/v1/records/{record}/status")
+}
+
+fn taken(published: &Published) -> Vec<Taken<'_>> {
+    let txhash = published.txhash;
+    published
+        .records
+        .iter()
+        .map(|(record, opening)| Taken { record: *record, txhash, status_url: status_url(record), opening })
+        .collect()
+}
+
+/// `POST /api/v1/records`.
+pub(crate) async fn create(Shared(app): Shared<App>, request: Request) -> Answer<Response> {
+    let (mut addressee, mut key) = read_headers(request.headers())?;
+    let several = is_multipart(request.headers());
+    let uploads = if several {
+        let form = read_form(request).await?;
+        form.expect_fields(&["file", "files", "record", "addressee", "idempotency_key"])?;
+        crate::records::publish::read_fields(&form, &mut addressee, &mut key)?
+    } else {
+        let media_type = match request.headers().get(header::CONTENT_TYPE) {
+            None => None,
+            Some(value) => {
+                Some(value.to_str().map_err(|_| ApiError::invalid("Content-Type: expected ASCII"))?.to_owned())
+            }
+        };
+        let bytes = read_body(request.into_body(), "record", MAX_RECORD_BYTES).await?;
+        vec![Upload::new(media_type.as_deref(), bytes)?]
+    };
+    let published = publish(&app, Order { uploads, addressee, key }).await?;
+    let mut records = taken(&published);
+    let answer = match records.len() {
+        1 if !several => Json(records.remove(0)).into_response(),
+        _ => Json(TakenForm { txhash: published.txhash, records }).into_response(),
+    };
+    Ok((StatusCode::ACCEPTED, answer).into_response())
+}
+
+/// `GET /api/v1/records/{record}`: the exact bytes.
+pub(crate) async fn bytes(Shared(app): Shared<App>, Path(record): Path<String>) -> Answer<Response> {
+    let record = read_hash("record", &record)?;
+    let entry = entry(&app, record).await?;
+    let bytes = app.blocking(move |parts| Ok(parts.vault.record_bytes(&record)?)).await?;
+    let media_type = HeaderValue::from_str(entry.media_type.as_str()).map_err(|error| ApiError::internal(&error))?;
+    Ok(download(media_type, &format!("{record}.record"), bytes.to_vec()))
+}
+
+/// `GET /api/v1/records/{record}/opening`: the canonical text.
+pub(crate) async fn opening(Shared(app): Shared<App>, Path(record): Path<String>) -> Answer<Response> {
+    let record = read_hash("record", &record)?;
+    let opening = app.blocking(move |parts| Ok(parts.vault.opening(&record)?)).await?;
+    Ok(download(json(), &format!("{record}.opening.json"), opening.to_json().into_bytes()))
+}
+
+/// `GET /api/v1/records/{record}/receipt`: the canonical text, as soon as there is a block.
+pub(crate) async fn receipt(Shared(app): Shared<App>, Path(record): Path<String>) -> Answer<Response> {
+    let record = read_hash("record", &record)?;
+    let entry = entry(&app, record).await?;
+    let kept = app.blocking(move |parts| Ok(parts.vault.receipt(&record)?)).await?;
+    let text = match kept {
+        Some(text) => text,
+        None => {
+            let status = of_entry(&app, &entry).await?;
+            if !matches!(status.state, State::InBlock | State::Final) {
+                let name = status.state.name();
+                return Err(ApiError::not_yet(
+                    format!("receipt: expected a committed transaction, got one {name}"),
+                    status,
+                ));
+            }
+            app.emr.receipt(entry.txhash).await?
+        }
+    };
+    Ok(download(json(), &format!("{record}.receipt.json"), text.into_bytes()))
+}
+
+/// `GET /api/v1/records/{record}/status`.
+pub(crate) async fn state(Shared(app): Shared<App>, Path(record): Path<String>) -> Answer<Json<RecordStatus>> {
+    Ok(Json(status(&app, read_hash("record", &record)?).await?))
+}
+
+/// `DELETE /api/v1/records/{record}`: destroys key, salt, sealed bytes and entry; answers the certificate.
+pub(crate) async fn erase(Shared(app): Shared<App>, Path(record): Path<String>) -> Answer<Response> {
+    let record = read_hash("record", &record)?;
+    let certificate = app
+        .blocking(move |parts| {
+            let certificate = parts.vault.erase(&record, clock::now_ms())?;
+            tracing::info!(%record, "erased");
+            Ok(certificate)
+        })
+        .await?;
+    app.metrics.erased();
+    Ok(([(header::CONTENT_TYPE, json())], certificate.to_json()).into_response())
+}
+
+fn json() -> HeaderValue {
+    HeaderValue::from_static("application/json")
+}
+
+/// A file to keep: never shown by a browser as a page of ours, whatever it says it is.
+fn download(media_type: HeaderValue, name: &str, bytes: Vec<u8>) -> Response {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, media_type);
+    let disposition = HeaderValue::from_str(&format!("attachment; filename=\"{name}\""));
+    headers.insert(header::CONTENT_DISPOSITION, disposition.expect("hex digits and dots are ASCII"));
+    let policy = HeaderValue::from_static("default-src 'none'; sandbox; frame-ancestors 'none'");
+    headers.insert(HeaderName::from_static("content-security-policy"), policy);
+    (headers, bytes).into_response()
+}

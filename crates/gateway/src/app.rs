@@ -1,0 +1,89 @@
+//! What every handler shares.
+
+use crate::access::Gate;
+use crate::chain::{ChainView, Known};
+use crate::error::ApiError;
+use crate::index::Index;
+use crate::limits::{EVENT_STREAMS, REQUESTS, UPLOADS};
+use crate::telemetry::Metrics;
+use blockhie_core::{Hash32, SecretKey};
+use blockhie_emr::Vault;
+use std::ops::Deref;
+use std::sync::Arc;
+use tokio::sync::{Mutex, MutexGuard, Notify, Semaphore, watch};
+
+/// Locks among which idempotency keys are spread.
+const STRIPES: usize = 64;
+
+/// The gateway's parts, shared by handlers and tasks.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Parts>);
+
+pub(crate) struct Parts {
+    pub(crate) emr: Arc<ChainView>,
+    pub(crate) vault: Vault,
+    pub(crate) index: Arc<Index>,
+    pub(crate) secret: SecretKey,
+    pub(crate) gate: Gate,
+    pub(crate) metrics: Metrics,
+    pub(crate) stop: watch::Receiver<bool>,
+    pub(crate) uploads: Arc<Semaphore>,
+    pub(crate) requests: Semaphore,
+    pub(crate) streams: Arc<Semaphore>,
+    /// Wakes the sweeper: something was queued.
+    pub(crate) queued: Notify,
+    stripes: Vec<Mutex<()>>,
+}
+
+impl Deref for App {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl App {
+    pub(crate) fn new(
+        emr: Arc<ChainView>,
+        vault: Vault,
+        index: Arc<Index>,
+        secret: SecretKey,
+        gate: Gate,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        Self(Arc::new(Parts {
+            emr,
+            vault,
+            index,
+            secret,
+            gate,
+            metrics: Metrics::new(),
+            stop,
+            uploads: Arc::new(Semaphore::new(UPLOADS)),
+            requests: Semaphore::new(REQUESTS),
+            streams: Arc::new(Semaphore::new(EVENT_STREAMS)),
+            queued: Notify::new(),
+            stripes: (0..STRIPES).map(|_| Mutex::new(())).collect(),
+        }))
+    }
+
+    /// Runs what touches the disk on a thread that may wait for it.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Parts) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let app = self.clone();
+        let done = tokio::task::spawn_blocking(move || work(&app)).await;
+        done.unwrap_or_else(|error| Err(ApiError::internal(&error)))
+    }
+
+    /// The EMR-Chain's parameters.
+    pub(crate) fn known(&self) -> Result<Arc<Known>, ApiError> {
+        Ok(self.emr.known()?)
+    }
+
+    /// Holds back other requests with this idempotency key (and a few with another).
+    pub(crate) async fn one_at_a_time(&self, key: &Hash32) -> MutexGuard<'_, ()> {
+        self.stripes[usize::from(key.0[0]) % STRIPES].lock().await
+    }
+}

@@ -1,0 +1,149 @@
+//! A gateway in one process: opened, served, stopped.
+
+use crate::access::Gate;
+use crate::app::App;
+use crate::chain::ChainView;
+use crate::index::Index;
+use crate::limits::FIRST_CONTACT;
+use crate::{records, routes, server};
+use axum::Router;
+use blockhie_core::keyfile::{self, KeyFileError};
+use blockhie_core::{ChainKind, StoreError};
+use blockhie_emr::Vault;
+use blockhie_store::FolderBlobs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// What a gateway is started with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Vault index and operator's token.
+    pub data_dir: PathBuf,
+    /// The institution's key.
+    pub key: PathBuf,
+    /// The node of the EMR-Chain: `http://host:port`.
+    pub emr: String,
+    /// The sealed records.
+    pub vault: PathBuf,
+}
+
+/// Why a gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A folder cannot be made.
+    #[error("data folder {path}: {source}")]
+    Folder {
+        /// The folder.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The institution's key, or the operator's token, which has the same form.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// Index or blobs.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What the index says of the chain.
+    #[error("data folder: {reason}")]
+    Chain {
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// An open gateway.
+pub struct Gateway {
+    app: App,
+    stop: watch::Sender<bool>,
+    token: PathBuf,
+    token_made: bool,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway").field("token", &self.token).finish_non_exhaustive()
+    }
+}
+
+impl Gateway {
+    /// Opens key, index, vault and token; makes what is missing but the key.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn open(config: &Config) -> Result<Self, StartError> {
+        let secret = keyfile::read(&config.key)?;
+        make_folder(&config.data_dir)?;
+        make_folder(&config.vault)?;
+        let index = Arc::new(Index::open(&config.data_dir.join("index"))?);
+        let blobs = Arc::new(FolderBlobs::open(&config.vault)?);
+        let vault = Vault::new(index.clone(), blobs, &secret);
+        let token = config.data_dir.join("token");
+        let (gate, token_made) = Gate::open(&token)?;
+        let (stop, stopped) = watch::channel(false);
+        let emr = ChainView::new(ChainKind::Emr, config.emr.clone(), index.clone());
+        let emr = Arc::new(emr.map_err(|error| StartError::Chain { reason: error.to_string() })?);
+        let app = App::new(emr, vault, index, secret, gate, stopped);
+        Ok(Self { app, stop, token, token_made })
+    }
+
+    /// Where the operator's token is, and whether it was made just now.
+    #[must_use]
+    pub fn token(&self) -> (&Path, bool) {
+        (&self.token, self.token_made)
+    }
+
+    /// All routes.
+    pub fn router(&self) -> Router {
+        routes::router(&self.app)
+    }
+
+    /// Starts the tasks that follow the node and pass through the queue, inside a tokio runtime. Waits for the first
+    /// contact with the node, but not long: a gateway starts without one.
+    pub async fn start(&self) {
+        let mut feed = self.app.emr.feed();
+        feed.mark_unchanged();
+        tokio::spawn(Arc::clone(&self.app.emr).follow(self.app.stop.clone()));
+        let _ = tokio::time::timeout(FIRST_CONTACT, feed.changed()).await;
+        tokio::spawn(records::sweeper::run(self.app.clone()));
+    }
+
+    /// Why the node is not there, if it is not.
+    #[must_use]
+    pub fn away(&self) -> Option<String> {
+        self.app.emr.feed().borrow().away.clone()
+    }
+
+    /// Tells the tasks to end, as a crash would, but for the locks.
+    #[cfg(test)]
+    pub(crate) fn abandon(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Whether the receipt of a record is in the vault.
+    #[cfg(test)]
+    pub(crate) async fn receipt_is_kept(&self, record: &blockhie_core::Hash32) -> bool {
+        let record = *record;
+        self.app.blocking(move |parts| Ok(parts.vault.receipt(&record)?.is_some())).await.unwrap()
+    }
+
+    /// Serves until `shutdown` completes, then ends event streams and tasks and lets requests under way end.
+    pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+        let stop = async {
+            shutdown.await;
+            self.stop.send_replace(true);
+        };
+        server::serve(listener, self.router(), stop).await;
+    }
+}
+
+/// Private to its owner when it is made; one that is there stays as it is.
+fn make_folder(path: &Path) -> Result<(), StartError> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).map_err(|source| StartError::Folder { path: path.display().to_string(), source })
+}

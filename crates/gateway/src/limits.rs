@@ -1,0 +1,91 @@
+//! Every bound of the gateway, each with its reason.
+
+use std::time::Duration;
+
+/// Longest record, bytes: an upload is held in memory while it is sealed, so this times [`UPLOADS`] bounds the memory.
+pub(crate) const MAX_RECORD_BYTES: usize = 16 << 20;
+/// Bytes of all files of one upload together.
+pub(crate) const MAX_UPLOAD_BYTES: usize = 32 << 20;
+/// Files in one upload: the answer holds an opening of about 1 KiB for each.
+pub(crate) const MAX_UPLOAD_FILES: usize = 1_000;
+/// Bytes of a text field in a form.
+pub(crate) const MAX_FIELD_BYTES: usize = 4_096;
+/// Bytes of a refused body that are still read, so that whoever sends it gets to see the answer instead of a reset.
+pub(crate) const MAX_DRAINED_BYTES: usize = 128 << 20;
+/// Longest `Idempotency-Key`, characters.
+pub(crate) const MAX_IDEMPOTENCY_KEY: usize = 128;
+
+/// Uploads worked on at once; further ones wait for their turn until [`UPLOAD_TIME`] is over.
+pub(crate) const UPLOADS: usize = 8;
+/// Other requests worked on at once; more are refused with 503 instead of queueing.
+pub(crate) const REQUESTS: usize = 256;
+/// Event streams open at once: each holds a connection for as long as a page is open.
+pub(crate) const EVENT_STREAMS: usize = 256;
+/// Connections open at once: each costs a descriptor. More wait in the listener's backlog.
+pub(crate) const CONNECTIONS: usize = 1_024;
+/// Bytes of a request's head.
+pub(crate) const MAX_HEAD_BYTES: usize = 32 << 10;
+
+/// A connection that has not sent a whole request head by then is closed; so is an idle one.
+pub(crate) const HEAD_TIME: Duration = Duration::from_secs(20);
+/// A request is answered by then.
+pub(crate) const REQUEST_TIME: Duration = Duration::from_secs(15);
+/// An upload is answered by then: 16 MiB at 150 KB/s.
+pub(crate) const UPLOAD_TIME: Duration = Duration::from_secs(120);
+/// How long a publisher waits for the node before the record is answered as queued.
+pub(crate) const SUBMIT_TIME: Duration = Duration::from_secs(3);
+/// After a stop is asked for, requests under way have this long to end.
+pub(crate) const STOP_TIME: Duration = Duration::from_secs(7);
+/// What still runs after that is given up.
+pub(crate) const GIVE_UP_TIME: Duration = Duration::from_secs(2);
+
+/// A browser session ends then.
+pub(crate) const SESSION_TIME: Duration = Duration::from_secs(12 * 3_600);
+/// Sessions at once; the oldest goes when there is one more.
+pub(crate) const MAX_SESSIONS: usize = 1_024;
+
+/// Rows of the newest blocks held in memory, for the explorer and its live feed.
+pub(crate) const HELD_BLOCKS: usize = 64;
+/// Rows of one explorer page.
+pub(crate) const PAGE_BLOCKS: usize = 25;
+/// Most rows of one answer of the blocks route.
+pub(crate) const MAX_BLOCKS: u32 = 128;
+/// Newest rows that travel with each live event: enough that a slow page rarely has to ask for more.
+pub(crate) const EVENT_BLOCKS: usize = 8;
+/// Transactions listed on a block's page.
+pub(crate) const PAGE_TRANSACTIONS: usize = 1_000;
+/// Records listed on the publish page.
+pub(crate) const PAGE_RECORDS: usize = 20;
+/// Answers of the node about transactions that are remembered until the tip changes.
+pub(crate) const HELD_STATES: usize = 4_096;
+
+/// Between two passes over what is not settled.
+pub(crate) const SWEEP_EVERY: Duration = Duration::from_secs(2);
+/// Transactions of one page of a pass.
+pub(crate) const SWEEP_PAGE: usize = 512;
+/// Calls to the node at once during a pass.
+pub(crate) const SWEEP_CALLS: usize = 16;
+/// On an open chain nothing is ever final: a transaction this many blocks deep is not followed any longer.
+pub(crate) const OPEN_CHAIN_SETTLED: u64 = 100;
+/// First wait before the node is tried again, doubled up to [`RECONNECT_MOST`].
+pub(crate) const RECONNECT_LEAST: Duration = Duration::from_millis(250);
+/// Longest wait before the node is tried again.
+pub(crate) const RECONNECT_MOST: Duration = Duration::from_secs(4);
+/// How long a start waits for the first connection to the node.
+pub(crate) const FIRST_CONTACT: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limits_fit_each_other() {
+        const { assert!(MAX_RECORD_BYTES <= MAX_UPLOAD_BYTES && MAX_UPLOAD_BYTES < MAX_DRAINED_BYTES) };
+        const { assert!(MAX_RECORD_BYTES <= blockhie_emr::publish::MAX_RECORD_BYTES) };
+        const { assert!(EVENT_BLOCKS <= HELD_BLOCKS && PAGE_BLOCKS <= HELD_BLOCKS) };
+        const { assert!(HELD_BLOCKS <= MAX_BLOCKS as usize && MAX_BLOCKS <= blockhie_transport::limits::MAX_HEADERS) };
+        const { assert!(REQUESTS + EVENT_STREAMS + UPLOADS < CONNECTIONS) };
+        assert!(SUBMIT_TIME < REQUEST_TIME && REQUEST_TIME < UPLOAD_TIME);
+        assert!(STOP_TIME + GIVE_UP_TIME < Duration::from_secs(10), "a clean stop takes less than 10 s");
+    }
+}

@@ -1,0 +1,5 @@
+//! Records: sealed and queued, submitted, followed until they are final.
+
+pub(crate) mod publish;
+pub(crate) mod status;
+pub(crate) mod sweeper;
