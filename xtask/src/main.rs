@@ -11,9 +11,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 mod checks;
+mod demo;
 mod edges;
 mod process;
 mod rocksdb;
+mod running;
 mod tools;
 
 const HELP: &str = "\
@@ -21,14 +23,21 @@ Developer tasks of BlockHIE.
 
 Usage: cargo xtask <command>
 
+  demo          publish a record on a real chain of two nodes and prove it with
+                everything stopped; the last line is `demo: ok`
+                  --records DIR  publish the files of this folder instead
+                  --serve        go on running until enter is pressed
+                  --keep DIR     keep the data in this new folder
   test          install what is missing and run every check that CI runs;
                 the last line is `test: ok` or `test: FAILED (names)`
   env           build the RocksDB archive if it is missing and print the
                 `export NAME=value` lines that make cargo link it
   cargo <args>  run cargo with that environment
+  kill9 [N]     kill -9 a node under load N times (50) and look for losses
   edges         check who depends on whom in this workspace
 
 Examples:
+  cargo xtask demo
   cargo xtask test
   eval \"$(cargo xtask env)\"
   cargo xtask cargo test -p blockhie-store
@@ -48,6 +57,15 @@ fn main() -> ExitCode {
             print!("{HELP}");
             Ok(ExitCode::SUCCESS)
         }
+        ["demo", rest @ ..] => match demo::Options::parse(rest) {
+            Ok(options) => demo::run(&root(), &options).map(|()| ExitCode::SUCCESS),
+            Err(error) => {
+                eprintln!("error: {error:#}\n\n{HELP}");
+                Ok(ExitCode::from(USAGE))
+            }
+        },
+        ["kill9"] => kill9("50"),
+        ["kill9", kills] => kill9(kills),
         ["test"] => Ok(exit(checks::run(&root()))),
         ["env"] => print_environment(),
         ["cargo", rest @ ..] => run_cargo(rest),
@@ -77,6 +95,18 @@ fn run_cargo(arguments: &[&str]) -> Result<ExitCode> {
     let variables = rocksdb::environment(&root())?;
     let code = Tool::cargo().args(arguments).envs(&variables).exit_code()?;
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+}
+
+/// Runs the crash test of `emr-node` with this many kills.
+fn kill9(kills: &str) -> Result<ExitCode> {
+    let variables = rocksdb::environment(&root())?;
+    Tool::cargo()
+        .args(["test", "--workspace", "--test", "crash", "--", "--nocapture"])
+        .envs(&variables)
+        .env("BLOCKHIE_KILLS", kills)
+        .dir(root())
+        .run()?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn exit(passed: bool) -> ExitCode {

@@ -24,8 +24,11 @@ use tokio::sync::{mpsc, watch};
 
 /// How often the engine is told that time passes.
 const TICK: Duration = Duration::from_millis(100);
-/// A stop takes no longer than this for each of its steps; what hangs is left behind and said.
-const STOP_STEP: Duration = Duration::from_secs(4);
+/// gRPC drains requests under way for 5 s by itself; this long is waited for it.
+const STOP_SERVER: Duration = Duration::from_secs(6);
+/// And this long for the engine's last turn: together below the 10 s that a stop may take. What hangs is left behind
+/// and said.
+const STOP_ENGINE: Duration = Duration::from_secs(3);
 
 /// Why a node does not start, or did not stop cleanly.
 #[derive(Debug, thiserror::Error)]
@@ -296,16 +299,17 @@ impl Node {
     /// [`NodeError::Hung`] when a part does not end, [`NodeError::Serve`] when gRPC had failed.
     pub async fn stop(self) -> Result<(), NodeError> {
         self.stop.send_replace(true);
-        let hung = |part| NodeError::Hung { part, seconds: STOP_STEP.as_secs() };
-        // The engine goes on until the requests under way are answered.
-        let served = tokio::time::timeout(STOP_STEP + STOP_STEP / 4, self.server).await.map_err(|_| hung("gRPC"))?;
+        let hung = |part, time: Duration| NodeError::Hung { part, seconds: time.as_secs() };
+        // The engine goes on until the requests under way are answered; it is stopped even where they never are.
+        let served = tokio::time::timeout(STOP_SERVER, self.server).await;
         drop(self.engine.commands.send(Command::Stop).await);
         let thread = self.thread;
         let joined = tokio::task::spawn_blocking(move || thread.join());
-        let joined = tokio::time::timeout(STOP_STEP, joined).await.map_err(|_| hung("the engine"))?;
+        let joined = tokio::time::timeout(STOP_ENGINE, joined).await.map_err(|_| hung("the engine", STOP_ENGINE))?;
         if !matches!(joined, Ok(Ok(()))) {
             return Err(NodeError::System("the engine's thread ended by a panic".into()));
         }
+        let served = served.map_err(|_| hung("gRPC", STOP_SERVER))?;
         served.map_err(|error| NodeError::System(error.to_string()))?.map_err(NodeError::from)
     }
 }

@@ -184,15 +184,19 @@ fn pages_cover_all(store: &dyn Store) {
     let (mut pending, mut index, mut heights, mut history) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     while let page @ [_, ..] = view.pending(pending.last(), 7).expect("reads").as_slice() {
         pending.extend(page.iter().map(|(key, _)| *key));
+        assert!(pending.len() <= 25, "each page starts after the last");
     }
     while let page @ [_, ..] = view.index_page(index.last(), 7).expect("reads").as_slice() {
         index.extend(page.iter().map(|(key, _)| *key));
+        assert!(index.len() <= 25, "each page starts after the last");
     }
     while let page @ [_, ..] = view.heights_page(heights.last().copied(), 7).expect("reads").as_slice() {
         heights.extend(page.iter().map(|(key, _)| *key));
+        assert!(heights.len() <= 25, "each page starts after the last");
     }
     while let page @ [_, ..] = view.history_page(history.last().copied(), 7).expect("reads").as_slice() {
         history.extend(page.iter().map(|(key, _)| *key));
+        assert!(history.len() <= 25, "each page starts after the last");
     }
     assert_eq!(heights, (250..275).collect::<Vec<u64>>());
     assert_eq!((pending.len(), index.len(), history.len()), (25, 25, 25));
