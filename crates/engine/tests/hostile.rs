@@ -336,3 +336,27 @@ fn a_peer_that_goes_away_is_replaced_for_what_it_was_asked() {
     net.run(100);
     assert_eq!(net.tip(0).hash, block.claimed_hash);
 }
+
+#[test]
+fn who_lets_bodies_time_out_is_not_asked_first_again() {
+    let mut net = net_of(3, 16);
+    net.cut(0, 1);
+    net.cut(1, 2);
+    let bodies = [tx(&net.genesis, 1), tx(&net.genesis, 2)];
+    for body in &bodies {
+        net.submit(1, body.clone());
+    }
+    net.run(100);
+    net.heal();
+    net.nodes[2].serves = Serves::NoBodies;
+    let mut forge = Forge::new(&net.genesis, 2);
+    let blocks = bodies.map(|body| forge.block(vec![body.hash()]));
+    net.push(0, Some(2), blocks[0].clone());
+    net.run(1_000);
+    assert_eq!(net.tip(0).height, 0);
+    net.run(limits::STALL_MS - 800);
+    assert_eq!(net.tip(0).hash, blocks[0].claimed_hash, "the sender is asked first, then another");
+    net.push(0, Some(2), blocks[1].clone());
+    net.run(200);
+    assert_eq!(net.tip(0).hash, blocks[1].claimed_hash);
+}

@@ -337,3 +337,15 @@ fn nodes_agree_soon_after_faults_stop() {
         assert!(net.nodes.iter().all(|node| node.bans.is_empty()), "seed {seed}: {:?}", net.nodes[0].bans);
     }
 }
+
+#[test]
+fn what_was_lost_on_its_way_is_offered_again() {
+    let mut net = Net::new(genesis(2), 2, 20);
+    net.connect_all();
+    net.cut(0, 1);
+    net.submit(0, tx(&net.genesis, 1));
+    net.run(100);
+    net.heal();
+    net.run(limits::REOFFER_MS + 500);
+    assert_eq!(net.nodes[1].engine.ledger().mempool_len(), 1);
+}
