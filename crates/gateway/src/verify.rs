@@ -21,6 +21,8 @@ pub(crate) struct Report {
     /// The chain contained it not later than this.
     pub(crate) proved_time_ms: Option<u64>,
     pub(crate) members: Vec<String>,
+    /// Whose key the issuer's is, where an opening was given: a member, certified by one, or unknown.
+    pub(crate) issuer: Option<String>,
     pub(crate) steps: Vec<Step>,
     pub(crate) note: Option<&'static str>,
 }
@@ -56,6 +58,8 @@ pub(crate) fn verify(app: &App, form: &Form) -> Result<Report, ApiError> {
     if steps.iter().any(|step| step.holds == Some(false)) {
         verdict = Verdict::Refuted;
     }
+    let issuer = steps.iter().find(|step| step.name == "authenticity" && step.holds == Some(true));
+    let issuer = issuer.map(|step| step.detail.clone());
     let tx_type = checked.transaction.as_ref().map(|tx| tx.tx_type());
     let by_itself = matches!(tx_type, None | Some(payload::RECORD | payload::RECORDS));
     Ok(Report {
@@ -67,6 +71,7 @@ pub(crate) fn verify(app: &App, form: &Form) -> Result<Report, ApiError> {
         block_time_ms: checked.block_time_ms,
         proved_time_ms: checked.proved_time_ms,
         members: checked.members,
+        issuer,
         steps,
         note: (!by_itself).then_some(NOTE),
     })

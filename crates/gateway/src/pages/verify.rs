@@ -28,6 +28,7 @@ struct Shown {
     height: u64,
     block_time: String,
     proved_time: Option<String>,
+    issuer: Option<String>,
     members: String,
     note: Option<&'static str>,
 }
@@ -90,7 +91,8 @@ impl Shown {
             txhash: report.txhash.map(|hash| hash.to_string()),
             height: report.height,
             block_time: utc(report.block_time_ms),
-            proved_time: report.proved_time_ms.map(utc),
+            proved_time: report.proved_time_ms.filter(|_| class == "good").map(utc),
+            issuer: report.issuer,
             members: report.members.join(", "),
             note: report.note,
         }
