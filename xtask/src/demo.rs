@@ -50,7 +50,12 @@ struct Demo {
 /// Runs it. The last line is `demo: ok`.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     let started = Instant::now();
-    let records = find_records(root, options)?;
+    let samples = files_of(&root.join("xtask/samples"))?;
+    let (first, rest) = samples.split_first().context("there are samples")?;
+    let work = match &options.records {
+        Some(folder) => Work { single: files_of(folder)?, batch: samples },
+        None => Work { single: vec![first.clone()], batch: rest.to_vec() },
+    };
     let binaries = build(root)?;
     let temporary = tempfile::tempdir().context("make a temporary folder")?;
     let dir = match &options.keep {
@@ -63,20 +68,25 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     };
     let demo = Demo { binaries, dir, started };
     demo.step("built emr-node, gateway and blockhie");
-    demo.walk(&records, options)?;
+    demo.walk(&work, options)?;
     println!("demo: ok");
     Ok(())
 }
 
-/// The records of `--records`, or the samples.
-fn find_records(root: &Path, options: &Options) -> Result<Vec<PathBuf>> {
-    let folder = options.records.clone().unwrap_or_else(|| root.join("xtask/samples"));
-    let entries = std::fs::read_dir(&folder).with_context(|| format!("--records {}", folder.display()))?;
+/// What is published: some records each by itself, others in one transaction.
+struct Work {
+    single: Vec<PathBuf>,
+    batch: Vec<PathBuf>,
+}
+
+/// The files of a folder by name.
+fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("records in {}", folder.display()))?;
     let mut files: Vec<PathBuf> =
         entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<_>>()?;
     files.retain(|file| file.is_file());
     files.sort();
-    ensure!(!files.is_empty(), "--records {}: expected at least one file, got none", folder.display());
+    ensure!(!files.is_empty(), "records in {}: expected at least one file, got none", folder.display());
     files.iter().map(|file| file.canonicalize().context("find a record")).collect()
 }
 
@@ -107,7 +117,7 @@ impl Demo {
         Tool::new(self.binary(name)).args(arguments).output()
     }
 
-    fn walk(&self, records: &[PathBuf], options: &Options) -> Result<()> {
+    fn walk(&self, work: &Work, options: &Options) -> Result<()> {
         let genesis = self.dir.join("genesis.toml");
         let nodes = self.make_nodes(&genesis)?;
         let first = self.start_node(&nodes[0], &[])?;
@@ -117,17 +127,26 @@ impl Demo {
         let url = format!("http://{}", gateway.address());
         self.step(&format!("the gateway runs: {url}"));
 
-        let out = self.dir.join("published");
-        self.publish(records, &url, &out)?;
-        self.fetch_back(records, &gateway, &out)?;
+        let (single, batch) = (self.dir.join("published"), self.dir.join("published-in-one"));
+        self.publish(&work.single, &url, &single, &["--patient", DEMO_PATIENT])?;
+        self.step(&format!("{} published and final: vault, patient's copy, proof on the chain", count(&work.single)));
+        self.publish(&work.batch, &url, &batch, &["--batch"])?;
+        self.step(&format!("{} published and final, all in one transaction", count(&work.batch)));
+        let published: Vec<(&Path, &Path)> = (work.single.iter().map(|record| (record.as_path(), single.as_path())))
+            .chain(work.batch.iter().map(|record| (record.as_path(), batch.as_path())))
+            .collect();
+        for (record, out) in &published {
+            self.fetch_back(record, out, &gateway)?;
+        }
+        self.step(&format!("{} came back from the vault byte for byte", count(&published)));
         if options.serve {
             self.serve(&url)?;
         }
         stop_all(vec![gateway, second, first])?;
         self.step("everything is stopped");
-        self.verify_all(records, &out, &genesis)?;
-        self.refute(&records[0], &out, &genesis)?;
-        self.summary(records, &out);
+        self.verify_all(&published, &genesis)?;
+        self.refute(published[0].0, published[0].1, &genesis)?;
+        self.summary(published.len(), options.keep.is_some());
         Ok(())
     }
 
@@ -169,45 +188,27 @@ impl Demo {
         Running::start(&self.binary("gateway"), &arguments, &self.dir.join("gateway.log"))
     }
 
-    /// The first record by itself, with the patient's copy; the others in one transaction.
-    fn publish(&self, records: &[PathBuf], url: &str, out: &Path) -> Result<()> {
+    fn publish(&self, records: &[PathBuf], url: &str, out: &Path, more: &[&str]) -> Result<()> {
         let token = self.dir.join("gateway/token");
-        let common = ["--gateway", url, "--token-file", text(&token)?, "--out", text(out)?];
-        let (first, others) = records.split_first().context("at least one record")?;
-        let publish = |files: &[&str], more: &[&str]| {
-            let tool = Tool::new(self.binary("blockhie")).args(["record", "publish"]);
-            tool.args(files).args(common).args(more).run()
-        };
-        publish(&[text(first)?], &["--patient", DEMO_PATIENT])?;
-        self.step("one record is published and final: vault, patient's copy, proof on the chain");
-        if !others.is_empty() {
-            let files = others.iter().map(|file| text(file)).collect::<Result<Vec<_>>>()?;
-            publish(&files, &["--batch"])?;
-            self.step(&format!("{} more records are published and final, in one transaction", others.len()));
-        }
-        Ok(())
+        let files = records.iter().map(|file| text(file)).collect::<Result<Vec<_>>>()?;
+        Tool::new(self.binary("blockhie"))
+            .args(["record", "publish"])
+            .args(files)
+            .args(["--gateway", url, "--token-file", text(&token)?, "--out", text(out)?])
+            .args(more)
+            .run()
     }
 
     /// What the vault gives back is what was submitted, byte for byte.
-    fn fetch_back(&self, records: &[PathBuf], gateway: &Running, out: &Path) -> Result<()> {
+    fn fetch_back(&self, record: &Path, out: &Path, gateway: &Running) -> Result<()> {
         let token = std::fs::read_to_string(self.dir.join("gateway/token")).context("read the gateway's token")?;
-        for record in records {
-            let commitment = self.commitment(record, out)?;
-            let path = format!("/api/v1/records/{commitment}");
-            let got = get(gateway.address(), &path, token.trim())?;
-            let wanted = std::fs::read(record).context("read a record")?;
-            ensure!(got == wanted, "{}: the vault gave back other bytes", record.display());
-        }
-        self.step(&format!("{} records came back from the vault byte for byte", records.len()));
+        let (code, printed) = self.verify(record, out, &self.dir.join("genesis.toml"))?;
+        let commitment = printed.split_once("those of record ").and_then(|(_, rest)| rest.get(..64));
+        let Some(commitment) = commitment else { bail!("{}: verify exits {code}:\n{printed}", record.display()) };
+        let got = get(gateway.address(), &format!("/api/v1/records/{commitment}"), token.trim())?;
+        let wanted = std::fs::read(record).context("read a record")?;
+        ensure!(got == wanted, "{}: the vault gave back other bytes", record.display());
         Ok(())
-    }
-
-    /// The record's commitment, as `verify` recomputes it from record and opening.
-    fn commitment(&self, record: &Path, out: &Path) -> Result<String> {
-        let printed = self.verify(record, out, &self.dir.join("genesis.toml"))?.1;
-        let after = printed.split_once("commitment").context("verify names the commitment")?.1;
-        let hex = after.split(|c: char| !c.is_ascii_hexdigit()).find(|word| word.len() == 64);
-        Ok(hex.context("verify prints the commitment")?.to_owned())
     }
 
     fn verify(&self, record: &Path, out: &Path, genesis: &Path) -> Result<(i32, String)> {
@@ -223,15 +224,15 @@ impl Demo {
         Ok((output.status.code().unwrap_or(-1), printed))
     }
 
-    fn verify_all(&self, records: &[PathBuf], out: &Path, genesis: &Path) -> Result<()> {
-        for (at, record) in records.iter().enumerate() {
+    fn verify_all(&self, published: &[(&Path, &Path)], genesis: &Path) -> Result<()> {
+        for (at, (record, out)) in published.iter().enumerate() {
             let (code, printed) = self.verify(record, out, genesis)?;
             if at == 0 {
                 print!("{printed}");
             }
             ensure!(code == 0, "{}: verify: expected exit 0, got {code}\n{printed}", record.display());
         }
-        self.step(&format!("{} receipts are proved offline, by a quorum of the members", records.len()));
+        self.step(&format!("{} proved offline, by a quorum of the members", count(published)));
         Ok(())
     }
 
@@ -260,11 +261,16 @@ impl Demo {
         Ok(())
     }
 
-    fn summary(&self, records: &[PathBuf], out: &Path) {
+    fn summary(&self, records: usize, kept: bool) {
         println!();
-        println!("records   {} published, final, given back, proved offline", records.len());
-        println!("receipts  {}", out.display());
-        println!("data      {}", self.dir.display());
+        println!("records   {records} published, final, given back, proved offline");
+        if kept {
+            println!("data      {} (receipts in published/)", self.dir.display());
+        }
         println!("wall time {:.1} s", self.started.elapsed().as_secs_f64());
     }
+}
+
+fn count<T>(records: &[T]) -> String {
+    if records.len() == 1 { "1 record".into() } else { format!("{} records", records.len()) }
 }

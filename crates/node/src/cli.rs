@@ -306,7 +306,9 @@ fn start_logging() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     // A second start in one process keeps the first.
-    drop(tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init());
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
+    drop(subscriber.with_writer(std::io::stderr).try_init());
 }
 
 async fn serve(kind: &NodeKind, args: RunArgs) -> Result<()> {

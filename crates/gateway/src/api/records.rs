@@ -19,13 +19,21 @@ use serde::Serialize;
 type Answer<T> = Result<T, ApiError>;
 
 /// A record that was taken.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 struct Taken<'a> {
     record: Hash32,
     txhash: TxHash,
     status_url: String,
     /// The opening, keys in canonical order: without white space and with a final newline it is `opening.json`.
     opening: &'a Opening,
+}
+
+/// A form with one file: what raw bytes are answered, and the list as for several.
+#[derive(Serialize)]
+struct TakenOne<'a> {
+    #[serde(flatten)]
+    only: Taken<'a>,
+    records: [Taken<'a>; 1],
 }
 
 #[derive(Serialize)]
@@ -51,8 +59,8 @@ fn taken(published: &Published) -> Vec<Taken<'_>> {
 /// `POST /api/v1/records`.
 pub(crate) async fn create(Shared(app): Shared<App>, request: Request) -> Answer<Response> {
     let (mut addressee, mut key) = read_headers(request.headers())?;
-    let several = is_multipart(request.headers());
-    let uploads = if several {
+    let is_form = is_multipart(request.headers());
+    let uploads = if is_form {
         let form = read_form(request).await?;
         form.expect_fields(&["file", "files", "record", "addressee", "idempotency_key"])?;
         crate::records::publish::read_fields(&form, &mut addressee, &mut key)?
@@ -68,8 +76,12 @@ pub(crate) async fn create(Shared(app): Shared<App>, request: Request) -> Answer
     };
     let published = publish(&app, Order { uploads, addressee, key }).await?;
     let mut records = taken(&published);
-    let answer = match records.len() {
-        1 if !several => Json(records.remove(0)).into_response(),
+    let answer = match (records.len(), is_form) {
+        (1, false) => Json(records.remove(0)).into_response(),
+        (1, true) => {
+            let only = records.remove(0);
+            Json(TakenOne { records: [only.clone()], only }).into_response()
+        }
         _ => Json(TakenForm { txhash: published.txhash, records }).into_response(),
     };
     Ok((StatusCode::ACCEPTED, answer).into_response())

@@ -68,6 +68,19 @@ async fn a_record_goes_its_way_and_comes_back_byte_for_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_form_with_one_file_is_answered_like_raw_bytes() {
+    let (rig, _node, _serving) = connected(&["North"]).await;
+    let (media_type, body) = multipart(&[("file", Some("a.json"), Some(FHIR), b"{\"a\":1}")]);
+    let answer = rig.call("POST", "/api/v1/records", &[("content-type", media_type.as_str())], body).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text());
+    let taken = answer.json();
+    for field in ["record", "txhash", "status_url", "opening"] {
+        assert!(!taken[field].is_null(), "{field} in {taken}");
+        assert_eq!(taken[field], taken["records"][0][field]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn several_files_share_one_transaction() {
     let (rig, node, _serving) = connected(&["North"]).await;
     let addressee = SecretKey::generate().unwrap().public().to_string();
