@@ -7,6 +7,49 @@
 //! *valid* (sound, its parent valid, and the rules between blocks). Three stages of checks have one home each: a
 //! transaction's own bytes in [`tx`], a block's own bytes and header rules in [`ledger`] (check), rules that need the
 //! chain in [`ledger`] (chain).
+//!
+//! # A ledger inside another service
+//! With a store in memory, transactions whose meaning the ledger does not know, and no work. For proof of work take
+//! `blockhie_pow::ProofOfWork`, for a store on disk `blockhie_store::RocksStore`.
+//! ```
+//! use blockhie_core::{
+//!     BlockHash, ChainKind, CompactTarget, Consensus, Genesis, Hash32, Header, Ledger, MemoryStore, OpaqueApp,
+//!     ParentContext, SecretKey, TemplateRequest, Transaction, TxStatus, U256, WorkError, packing::FairFirst,
+//! };
+//! use std::{collections::BTreeMap, sync::Arc};
+//!
+//! struct AnyHash;
+//! impl Consensus for AnyHash {
+//!     fn required_target(&self, _: &ParentContext) -> CompactTarget { CompactTarget::MOST }
+//!     fn next_lag(&self, _: &ParentContext, _: u64) -> i128 { 0 }
+//!     fn check(&self, _: &Header, _: &BlockHash) -> Result<(), WorkError> { Ok(()) }
+//!     fn work(&self, target: CompactTarget) -> U256 { target.work() }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let now_ms = 1_700_000_000_000;
+//! let genesis =
+//!     Genesis::with_defaults(ChainKind::Emr, "mine", Hash32::ZERO, now_ms, CompactTarget::MOST, Vec::new());
+//! let store = Arc::new(MemoryStore::new(&genesis));
+//! let mut ledger = Ledger::open(store, Arc::new(AnyHash), Arc::new(OpaqueApp))?;
+//!
+//! let secret = SecretKey::generate()?;
+//! let tx = Transaction::sign(ledger.chain_id(), &secret, now_ms, 1, None, b"any bytes");
+//! let hash = tx.hash();
+//! ledger.submit(tx, now_ms)?;
+//! ledger.commit()?; // durable from here on: now it may be acknowledged
+//!
+//! let miner = secret.public();
+//! let request =
+//!     TemplateRequest { miner, now_ms: now_ms + 1, policy: &FairFirst, node_index: 1, node_count: 1, seed: 0 };
+//! let block = ledger.template(&request)?.seal(ledger.chain_id(), 0, None);
+//! ledger.import(block, &BTreeMap::new(), now_ms + 1)?;
+//! ledger.commit()?;
+//! assert!(matches!(ledger.status(&hash)?, TxStatus::Committed { height: 1, .. }));
+//! println!("{}", ledger.receipt(&hash)?.to_json());
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod app;
 pub mod block;
