@@ -340,3 +340,14 @@ fn a_receipt_after_a_long_wait_for_a_quorum_is_anchored() {
     let trust = Trust { genesis: Some(&genesis), ..Trust::default() };
     assert_eq!(verify_receipt(&receipt, &trust).unwrap().verdict, Verdict::Proved);
 }
+
+#[test]
+fn the_genesis_block_is_known_and_another_is_refused() {
+    let genesis = genesis(2);
+    let (mut ledger, _) = open(&genesis);
+    let block = genesis_block(&genesis).to_unchecked();
+    assert_eq!(ledger.import(block.clone(), &BTreeMap::new(), START), Ok(Imported::Known));
+    let mut other = block;
+    other.time_ms += 1;
+    assert!(matches!(ledger.import(other, &BTreeMap::new(), START), Err(BlockError::Hash { .. })));
+}
