@@ -96,8 +96,10 @@ fn build(root: &Path) -> Result<PathBuf> {
     let build = Tool::cargo().args(["build", "--quiet", "--workspace", "--bins"]).envs(&environment).dir(root);
     eprintln!("building the binaries (minutes when cold, seconds when warm) …");
     build.run()?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    Ok(target.join("debug"))
+    // Wherever cargo's configuration puts them.
+    let metadata =
+        cargo_metadata::MetadataCommand::new().current_dir(root).no_deps().exec().context("cargo metadata")?;
+    Ok(metadata.target_directory.into_std_path_buf().join("debug"))
 }
 
 fn text(path: &Path) -> Result<&str> {
@@ -257,7 +259,11 @@ impl Demo {
         println!("Token for publishing: {}", self.dir.join("gateway/token").display());
         println!("Press enter to stop it and to verify everything offline.");
         let mut line = String::new();
-        std::io::stdin().read_line(&mut line).context("wait for enter")?;
+        let read = std::io::stdin().read_line(&mut line).context("wait for enter")?;
+        while read == 0 {
+            // No terminal: it runs until somebody ends this process.
+            std::thread::park();
+        }
         Ok(())
     }
 

@@ -100,7 +100,7 @@ pub(crate) fn tail(output: &[u8]) -> String {
 pub(crate) fn cache_dir() -> Result<PathBuf> {
     let base = match std::env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()) {
         Some(base) => PathBuf::from(base),
-        None => PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?).join(".cache"),
+        None => std::env::home_dir().context("expected a home folder, got none: set HOME")?.join(".cache"),
     };
     Ok(base.join("blockhie"))
 }

@@ -66,6 +66,7 @@ pub(crate) fn python() -> Result<PathBuf> {
     if let Some(python) = std::env::var_os(PYTHON_VARIABLE) {
         return Ok(python.into());
     }
+    install(&missing_python_packages())?;
     let version = Tool::new("python3").args(["-c", "import platform; print(platform.python_version())"]).output()?;
     let wanted = format!("# Python {version}{PYTHON_REQUIREMENTS}");
     let cache = cache_dir()?;
@@ -79,7 +80,6 @@ pub(crate) fn python() -> Result<PathBuf> {
     if fs::read_to_string(&stamp).is_ok_and(|made_for| made_for == wanted) {
         return Ok(python);
     }
-    install(&missing_python_packages())?;
     eprintln!("making a Python environment in {}", environment.display());
     Tool::new("python3").args(["-m", "venv", "--clear"]).arg(&environment).output()?;
     let requirements = environment.join("requirements.txt");
@@ -105,6 +105,7 @@ fn missing_build_packages() -> Result<Vec<String>> {
 
 fn missing_python_packages() -> Vec<String> {
     let complete = Tool::new("python3").args(["-c", "import venv, ensurepip"]).output().is_ok();
+    // It brings python3 along.
     if complete { Vec::new() } else { vec!["python3-venv".to_owned()] }
 }
 

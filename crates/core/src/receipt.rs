@@ -285,7 +285,8 @@ impl Verification {
         let header =
             Header::from_preimage(&receipt.block.header.0, &chain).map_err(|error| fail("chain", error.to_string()))?;
         self.note("chain", format!("block {} is of chain {chain}", header.height));
-        check_signature("block signature", &header, receipt.block.signature.as_ref(), &chain, genesis)?;
+        let signed = is_signed(receipt, genesis);
+        check_signature("block signature", &header, receipt.block.signature.as_ref(), signed, &chain, genesis)?;
         self.height = header.height;
         self.block_time_ms = header.time_ms;
         self.note("block signature", format!("block {} is signed by {}", header.height, name_of(&header, genesis)));
@@ -337,7 +338,7 @@ impl Verification {
         for signed in &receipt.run {
             let header =
                 Header::from_preimage(&signed.header.0, &chain).map_err(|error| fail("run", error.to_string()))?;
-            check_signature("run", &header, signed.signature.as_ref(), &chain, genesis)?;
+            check_signature("run", &header, signed.signature.as_ref(), is_signed(receipt, genesis), &chain, genesis)?;
             headers.push(header);
         }
         if !receipt.history.is_empty() {
@@ -391,6 +392,11 @@ impl Verification {
     }
 }
 
+/// Whether the headers of this chain are signed.
+fn is_signed(receipt: &Receipt, genesis: Option<&Genesis>) -> bool {
+    genesis.map_or(receipt.block.signature.is_some(), |genesis| !genesis.is_open())
+}
+
 fn differs(what: &str, expected: &Hash32, got: Option<&Hash32>) -> String {
     match got {
         Some(got) => format!("{what}: expected {expected}, got {got}"),
@@ -405,25 +411,25 @@ fn name_of(header: &Header, genesis: Option<&Genesis>) -> String {
     member.map_or_else(|| header.miner.to_string(), |name| format!("member {name:?}"))
 }
 
-/// With members (or an unknown roster) the miner signs; on an open chain there is no signature.
+/// With members the miner signs; on an open chain there is no signature. Without a roster (a checkpoint alone) the
+/// committing block shows which it is, and every header of the run has to be like it.
 fn check_signature(
     step: &'static str,
     header: &Header,
     signature: Option<&Signature>,
+    signed: bool,
     chain: &ChainId,
     genesis: Option<&Genesis>,
 ) -> Check<()> {
     let height = header.height;
-    let Some(signature) = signature else {
-        return if genesis.is_some_and(|genesis| !genesis.is_open()) {
-            Err(fail(step, format!("block {height}: expected a signature of its miner, got none")))
-        } else {
-            Ok(())
-        };
+    let signature = match (signature, signed) {
+        (Some(signature), true) => signature,
+        (None, false) => return Ok(()),
+        (None, true) => return Err(fail(step, format!("block {height}: expected a signature of its miner, got none"))),
+        (Some(_), false) => {
+            return Err(fail(step, format!("block {height}: expected no signature on an open chain, got one")));
+        }
     };
-    if genesis.is_some_and(Genesis::is_open) {
-        return Err(fail(step, format!("block {height}: expected no signature on an open chain, got one")));
-    }
     let miner = PublicKey::new(header.miner.0).map_err(|error| fail(step, format!("block {height}: {error}")))?;
     if genesis.is_some_and(|genesis| genesis.member_index(&miner).is_none()) {
         return Err(fail(step, format!("block {height}: expected a member as miner, got {miner}")));

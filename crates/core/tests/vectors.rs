@@ -172,6 +172,20 @@ fn no_changed_byte_of_a_receipt_is_overlooked() {
     }
 }
 
+/// With a checkpoint alone there is no roster; still no single signature can be taken out of the run.
+#[test]
+fn a_signature_taken_out_of_the_run_is_refuted_without_a_roster_too() {
+    let all = vectors();
+    let mut receipt =
+        Receipt::parse(all["chain"]["receipts"]["full"].as_str().expect("text").as_bytes()).expect("form");
+    let last = receipt.run.last_mut().expect("a run");
+    let chain = hash(&all["chain"]["chain_id"]);
+    let checkpoint = Header::from_preimage(&last.header.0, &chain).expect("a header").hash(&chain);
+    last.signature = None;
+    let trust = Trust { checkpoint: Some(checkpoint), ..Trust::default() };
+    assert_eq!(verify_receipt(&receipt, &trust).expect("usable").verdict.exit_code(), 1);
+}
+
 #[test]
 fn unverified_bytes_of_the_vectors_come_back() {
     let all = vectors();
