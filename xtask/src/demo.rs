@@ -2,7 +2,7 @@
 
 use crate::process::Tool;
 use crate::running::{Running, get, stop_all};
-use crate::{rocksdb, tools};
+use crate::rocksdb;
 use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -91,7 +91,6 @@ fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn build(root: &Path) -> Result<PathBuf> {
-    tools::ensure_build_packages()?;
     let environment = rocksdb::environment(root)?;
     let build = Tool::cargo().args(["build", "--quiet", "--workspace", "--bins"]).envs(&environment).dir(root);
     eprintln!("building the binaries (minutes when cold, seconds when warm) …");

@@ -7,7 +7,7 @@
 //! the crate link that archive instead of compiling its own. Where the compiler, the platform or the
 //! crate's features are not ones this recipe was tried on, the ordinary build is left to do its work.
 
-use crate::process;
+use crate::{process, tools};
 use anyhow::{Context, Result, ensure};
 use cargo_metadata::{Metadata, MetadataCommand, Package};
 use std::fs;
@@ -60,8 +60,10 @@ const DEFINES: [&str; 10] = [
 /// `ROCKSDB_LIB_DIR` already says what to link.
 ///
 /// # Errors
-/// When the sources cannot be had, a compiler fails, or the cache folder cannot be written.
+/// When packages are missing and cannot be installed, the sources cannot be had, a compiler fails, or the cache folder cannot be written.
 pub(crate) fn environment(root: &Path) -> Result<Vec<(String, String)>> {
+    // The bindings are made with libclang, whoever compiled RocksDB.
+    tools::ensure_build_packages()?;
     if let Some(dir) = std::env::var_os("ROCKSDB_LIB_DIR") {
         ensure!(
             Path::new(&dir).is_dir(),

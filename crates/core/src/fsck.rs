@@ -98,6 +98,10 @@ pub fn fsck(
         report.differ(format!("meta tip: expected {}, got {tip}", ledger.tip().hash));
     }
     report.height = ledger.tip().height;
+    let expected = model.snapshot().meta()?.last_seen;
+    if meta.tip.is_some() && meta.last_seen != expected {
+        report.differ(format!("meta last_seen: expected {expected:?}, got {:?}", meta.last_seen));
+    }
     let model = model.snapshot();
     compare_chain(view, model.as_ref(), &mut report)?;
     compare_positions(view, model.as_ref(), &mut report)?;

@@ -24,10 +24,21 @@ pub const MAX_MEMPOOL_TRANSACTIONS: usize = 100_000;
 pub const MAX_MEMPOOL_BYTES: u64 = 256 << 20;
 /// Part of the mempool one sender may hold (1/4): one key at ten times the load must not shut the others out.
 pub const MEMPOOL_SENDER_SHARE: usize = 4;
+/// Parked transactions (void where the chain stands) kept at most, beside those that wait. Without it whoever submits
+/// conflicting ones to different nodes fills their memory for good; the longest untried go first.
+pub const MAX_PARKED_TRANSACTIONS: usize = 10_000;
+/// Bytes of parked bodies at most, for the same reason with large bodies.
+pub const MAX_PARKED_BYTES: u64 = 32 << 20;
+/// Parked ones tried again with each block, and never more than one round of a template picks: void ones have often
+/// waited longest, so more of them would be all that a policy picks.
+pub const MAX_RETRIED: usize = 64;
 /// A receipt's text in bytes (protocol page).
 pub const MAX_RECEIPT_BYTES: usize = 1 << 20;
 /// Headers in a run: 0.65 KiB each, so that the receipt stays below [`MAX_RECEIPT_BYTES`].
 pub const MAX_RUN_HEADERS: usize = 1_024;
+/// Headers looked through for a receipt's run: 12 days of blocks a second. Who asks for a receipt whose quorum came
+/// later than that gets one that is not final.
+pub const MAX_RUN_SEARCH: u64 = 1 << 20;
 /// Rounds in which a template drops what would be void and picks again; each round drops at least one.
 pub const MAX_TEMPLATE_ROUNDS: usize = 8;
 

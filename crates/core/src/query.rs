@@ -1,16 +1,16 @@
 //! What may be asked of a ledger, answered from any consistent view: readers never wait behind writes.
 
-use crate::bytes::{BlockHash, TxHash};
+use crate::bytes::{BlockHash, Hash32, TxHash};
 use crate::crypto::PublicKey;
 use crate::error::ReceiptError;
 use crate::genesis::Genesis;
-use crate::limits::MAX_RUN_HEADERS;
+use crate::limits::{MAX_RUN_HEADERS, MAX_RUN_SEARCH};
 use crate::merkle;
 use crate::receipt::{Receipt, SignedHeader};
 use crate::store::{StoreError, StoreRead};
 use crate::tx::{Transaction, Verified};
 use primitive_types::U256;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Which block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -134,10 +134,6 @@ fn missing(what: &str) -> StoreError {
     StoreError::Corrupt { what: what.to_owned(), expected: "an entry of the best chain".into(), got: "none".into() }
 }
 
-fn block_at(view: &dyn StoreRead, height: u64) -> Result<Option<crate::Block>, StoreError> {
-    block(view, BlockQuery::Height(height))
-}
-
 fn signed(genesis: &Genesis, block: &crate::Block) -> SignedHeader {
     let header = block.header.preimage(&genesis.chain_id());
     SignedHeader { header: crate::receipt::HeaderBytes(header), signature: block.signature }
@@ -182,33 +178,53 @@ struct Run {
 }
 
 /// The shortest run from the block itself that shows a quorum; where that is too long (a quorum came late), the
-/// shortest one that ends where the quorum was reached, from an anchor.
+/// shortest one that ends where the quorum was reached, from an anchor. No quorum yet: what there is, not final.
 fn find_run(view: &dyn StoreRead, genesis: &Genesis, height: u64) -> Result<Run, StoreError> {
-    let quorum = usize::from(genesis.quorum);
-    let mut start = height;
-    let mut window: std::collections::VecDeque<crate::Block> = std::collections::VecDeque::new();
-    let distinct = |window: &std::collections::VecDeque<crate::Block>| {
-        window.iter().map(|block| block.header.miner).collect::<BTreeSet<_>>().len()
-    };
-    let mut at = height;
-    while let Some(block) = block_at(view, at)? {
-        window.push_back(block);
-        if window.len() > MAX_RUN_HEADERS {
-            window.pop_front();
-            start += 1;
-        }
-        if genesis.is_open() || distinct(&window) >= quorum {
-            break;
-        }
-        at += 1;
+    let (first, last) = run_bounds(view, genesis, height)?;
+    let skip = u64::from(first == height);
+    let mut headers = Vec::new();
+    for at in first + skip..=last {
+        let block = block(view, BlockQuery::Height(at))?.ok_or_else(|| missing("heights"))?;
+        headers.push(signed(genesis, &block));
     }
-    let skip = usize::from(start == height);
-    let headers = window.iter().skip(skip).map(|block| signed(genesis, block)).collect();
-    Ok(Run { first: start, headers })
+    Ok(Run { first, headers })
+}
+
+/// First and last height of the run. Each block is looked at once, and only its index row.
+fn run_bounds(view: &dyn StoreRead, genesis: &Genesis, height: u64) -> Result<(u64, u64), StoreError> {
+    let quorum = usize::from(genesis.quorum);
+    let newest = view.meta()?.last_seen;
+    let is_reached = quorum > 0 && newest.values().filter(|seen| **seen >= height).count() >= quorum;
+    if genesis.is_open() {
+        return Ok((height, height));
+    }
+    // Without a quorum there is nothing to look for: as many headers as fit show how far it has come.
+    let search = if is_reached { MAX_RUN_SEARCH } else { MAX_RUN_HEADERS as u64 };
+    let (mut miners, mut counts) = (VecDeque::new(), BTreeMap::<Hash32, u32>::new());
+    for at in height..height.saturating_add(search) {
+        let Some(hash) = view.hash_at(at)? else { break };
+        let row = view.index(&hash)?.ok_or_else(|| missing("index"))?;
+        miners.push_back(row.miner);
+        *counts.entry(row.miner).or_default() += 1;
+        if miners.len() > MAX_RUN_HEADERS
+            && let Some(left) = miners.pop_front()
+            && let Some(count) = counts.get_mut(&left)
+        {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&left);
+            }
+        }
+        if counts.len() >= quorum {
+            return Ok((at + 1 - miners.len() as u64, at));
+        }
+    }
+    let tip = view.meta()?.tip.map_or(Ok(None), |hash| view.index(&hash))?.ok_or_else(|| missing("index"))?;
+    Ok((height, tip.height.min(height + MAX_RUN_HEADERS as u64 - 1)))
 }
 
 /// Inclusion path of the blockhash at `height` in the history root of the header at `anchor`.
-fn history_path(view: &dyn StoreRead, height: u64, anchor: u64) -> Result<Vec<crate::Hash32>, StoreError> {
+fn history_path(view: &dyn StoreRead, height: u64, anchor: u64) -> Result<Vec<Hash32>, StoreError> {
     let mut at = |level: u8, index: u64| {
         if level == 0 {
             Ok(view.hash_at(index)?.map(|hash| merkle::leaf(&hash)))

@@ -120,9 +120,10 @@ mod tests {
         fn values_come_back(
             state in proptest::collection::vec((any::<Vec<u8>>(), any::<Option<Vec<u8>>>()), 0..9),
             hashes in proptest::collection::vec(any::<[u8; 32]>(), 0..9),
+            miner_seen: Option<u64>,
             flip in any::<prop::sample::Index>(),
         ) {
-            let undo = Undo { state, transactions: hashes.into_iter().map(Hash32).collect() };
+            let undo = Undo { state, transactions: hashes.into_iter().map(Hash32).collect(), miner_seen };
             let mut bytes = encode(&undo).unwrap();
             prop_assert_eq!(decode::<Undo>(&bytes), Ok(undo.clone()));
             for end in 0..bytes.len() {
@@ -162,7 +163,8 @@ mod tests {
             Err(CodecError::TooLong { got: MAX_VALUE_BYTES + 1 })
         );
         // what may be written must be readable: small integers claim the most for each byte
-        let undo = Undo { state: vec![(vec![], None); MAX_VALUE_BYTES / 2 - 8], transactions: vec![] };
+        let undo =
+            Undo { state: vec![(vec![], None); MAX_VALUE_BYTES / 2 - 8], transactions: vec![], miner_seen: None };
         let bytes = encode(&undo).unwrap();
         assert!(bytes.len() > MAX_VALUE_BYTES - 32);
         assert!(decode::<Undo>(&bytes).is_ok());

@@ -5,8 +5,8 @@ use super::{Imported, Ledger, missing};
 use crate::app::{Outcome, Position, TxPosition};
 use crate::block::{Block, UncheckedBlock};
 use crate::bytes::{BlockHash, TxHash};
-use crate::crypto::PublicKey;
 use crate::error::BlockError;
+use crate::limits::MAX_RETRIED;
 use crate::staged::{BlockState, Changes};
 use crate::store::{IndexRow, Judgement, StoreError, StoreRead, Undo};
 use crate::tx::{Transaction, Verified};
@@ -52,7 +52,7 @@ impl Ledger {
             return Err(error);
         }
         self.apply_block(block, row)?;
-        self.settle(self.tip.height - 1, Abandoned::new(), now_ms)?;
+        self.settle(&block.txhashes, Abandoned::new(), now_ms);
         Ok(Imported::Extended)
     }
 
@@ -61,8 +61,8 @@ impl Ledger {
     fn reorganise(&mut self, target: BlockHash, now_ms: u64) -> Result<Imported, BlockError> {
         let (staged, tip) = (self.staged.clone(), self.tip.clone());
         let (fork_height, branch) = self.branch_to(target)?;
-        let abandoned = match self.switch(fork_height, &branch, now_ms) {
-            Ok(abandoned) => abandoned,
+        let (committed, abandoned) = match self.switch(fork_height, &branch, now_ms) {
+            Ok(done) => done,
             Err(error) => {
                 (self.staged, self.tip) = (staged, tip);
                 if let BlockError::NotValid { block, .. } = &error {
@@ -71,17 +71,20 @@ impl Ledger {
                 return Err(error);
             }
         };
-        if tip.final_height.is_some_and(|height| fork_height < height) {
-            self.raise_alarm(tip.final_height)?;
-        }
-        self.settle(fork_height, abandoned, now_ms)?;
+        self.settle(&committed, abandoned, now_ms);
         let applied = branch.len() as u64;
         Ok(Imported::Reorganised { fork_height, abandoned: tip.height - fork_height, applied })
     }
 
-    /// Undoes down to the fork, then applies the branch upward.
-    fn switch(&mut self, fork_height: u64, branch: &[BlockHash], now_ms: u64) -> Result<Abandoned, BlockError> {
-        let mut abandoned = Abandoned::new();
+    /// Undoes down to the fork, then applies the branch upward. Answers what the branch committed and what was left.
+    fn switch(
+        &mut self,
+        fork_height: u64,
+        branch: &[BlockHash],
+        now_ms: u64,
+    ) -> Result<(Vec<TxHash>, Abandoned), BlockError> {
+        let final_height = self.tip.final_height;
+        let (mut committed, mut abandoned) = (Vec::new(), Abandoned::new());
         while self.tip.height > fork_height {
             self.undo_tip(&mut abandoned, now_ms)?;
         }
@@ -90,8 +93,12 @@ impl Ledger {
             let row = self.index_row(hash)?;
             self.check_block_rules(&block)?;
             self.apply_block(&block, row)?;
+            committed.extend(block.txhashes);
         }
-        Ok(abandoned)
+        if final_height.is_some_and(|height| fork_height < height) {
+            self.raise_alarm(final_height)?;
+        }
+        Ok((committed, abandoned))
     }
 
     /// Marks `bad` and what stands on it.
@@ -174,12 +181,15 @@ impl Ledger {
         let parent = self.index_row(&row.parent)?;
         let mut meta = self.view().meta()?;
         meta.tip = Some(block.hash);
+        let is_member = block.miner().is_ok_and(|miner| self.genesis.member_index(&miner).is_some());
+        let miner_seen = if is_member { meta.last_seen.insert(row.miner, row.height) } else { None };
+        self.show_last_seen(&meta)?;
         self.staged.meta = Some(meta);
         for (level, index, hash) in parent.peaks.clone().push(&block.hash) {
             self.staged.history.insert((level, index), Some(hash));
         }
         self.staged.state.extend(changes.writes);
-        let undo = Undo { state: changes.undo, transactions: block.txhashes.clone() };
+        let undo = Undo { state: changes.undo, transactions: block.txhashes.clone(), miner_seen };
         self.staged.undo.insert(block.hash, Some(undo));
         self.staged.heights.insert(row.height, Some(block.hash));
         for (hash, position) in positions {
@@ -216,6 +226,11 @@ impl Ledger {
         self.staged.undo.insert(hash, None);
         let mut meta = self.view().meta()?;
         meta.tip = Some(row.parent);
+        match undo.miner_seen {
+            Some(height) => meta.last_seen.insert(row.miner, height),
+            None => meta.last_seen.remove(&row.miner),
+        };
+        self.show_last_seen(&meta)?;
         self.staged.meta = Some(meta);
         (self.tip.height, self.tip.hash, self.tip.time_ms) = (parent.height, row.parent, parent.time_ms);
         self.tip.work = parent.work_u256();
@@ -235,41 +250,21 @@ impl Ledger {
         Ok(())
     }
 
-    /// After the tip moved: the mempool agrees with the chain, and the members' newest heights are known.
-    fn settle(&mut self, fork_height: u64, abandoned: Abandoned, now_ms: u64) -> Result<(), StoreError> {
-        let mut lost: BTreeSet<PublicKey> = BTreeSet::new();
-        let mut last_seen: BTreeMap<PublicKey, u64> = self.tip.last_seen.iter().copied().collect();
-        last_seen.retain(|member, height| *height <= fork_height || !lost.insert(*member));
-        for height in fork_height + 1..=self.tip.height {
-            let view = self.view();
-            let hash = view.hash_at(height)?.ok_or_else(|| corrupt_height(height))?;
-            let block = view.block(&hash)?.ok_or_else(|| missing("blocks", &hash))?;
-            if let Ok(miner) = block.miner()
-                && self.genesis.member_index(&miner).is_some()
-            {
-                last_seen.insert(miner, height);
-                lost.remove(&miner);
-            }
-            drop(view);
-            for txhash in &block.txhashes {
-                self.mempool.remove(txhash);
-            }
+    /// After the tip moved the mempool agrees with the chain: what was committed is out, what was left waits again,
+    /// and of the parked ones some are tried anew. Nothing in here can fail: the tip has moved.
+    fn settle(&mut self, committed: &[TxHash], abandoned: Abandoned, now_ms: u64) {
+        for txhash in committed {
+            self.mempool.remove(txhash);
         }
-        if !lost.is_empty() {
-            last_seen.extend(self.last_seen_from(self.tip.hash, lost)?);
-        }
-        self.tip.last_seen = last_seen.into_iter().collect();
-        self.update_final_height();
-        if !abandoned.is_empty() {
-            self.mempool.unpark_all();
-        }
+        let committed: BTreeSet<&TxHash> = committed.iter().collect();
         for (txhash, (tx, first_seen_ms)) in abandoned {
-            if self.view().tx_position(&txhash)?.is_none() {
+            if !committed.contains(&txhash) {
                 self.mempool.insert(tx, first_seen_ms.min(now_ms));
             }
         }
+        let most = usize::try_from(self.genesis.max_transactions).unwrap_or(usize::MAX);
+        self.mempool.unpark(MAX_RETRIED.min(most));
         self.tip.pending = self.mempool.len();
-        Ok(())
     }
 }
 
@@ -280,8 +275,4 @@ fn judged_before(block: BlockHash) -> BlockError {
         expected: "a chain of valid blocks".into(),
         got: "one that was found not valid before".into(),
     }
-}
-
-fn corrupt_height(height: u64) -> StoreError {
-    StoreError::Corrupt { what: format!("heights {height}"), expected: "a block".into(), got: "none".into() }
 }

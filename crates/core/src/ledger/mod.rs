@@ -24,7 +24,7 @@ use crate::staged::{Staged, StateOf, View};
 use crate::store::{IndexRow, Judgement, Meta, Store, StoreError, StoreRead};
 use crate::tx::{Transaction, Verified};
 use primitive_types::U256;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
@@ -181,9 +181,8 @@ impl Ledger {
         let row = self.index_row(&hash)?;
         (self.tip.height, self.tip.hash, self.tip.time_ms) = (row.height, hash, row.time_ms);
         self.tip.work = row.work_u256();
-        let all: BTreeSet<PublicKey> = self.genesis.members.iter().map(|member| member.key).collect();
-        self.tip.last_seen = self.last_seen_from(hash, all)?.into_iter().collect();
-        self.update_final_height();
+        let meta = self.view().meta()?;
+        self.show_last_seen(&meta)?;
         Ok(())
     }
 
@@ -374,35 +373,22 @@ impl Ledger {
         ParentContext { height: row.height, time_ms: row.time_ms, lag_ms: row.lag_ms }
     }
 
-    /// Newest heights of these members on the chain that ends in `hash`.
-    fn last_seen_from(
-        &self,
-        hash: BlockHash,
-        mut wanted: BTreeSet<PublicKey>,
-    ) -> Result<BTreeMap<PublicKey, u64>, StoreError> {
-        let view = self.view();
-        let mut found = BTreeMap::new();
-        let mut at = hash;
-        while !wanted.is_empty() {
-            let row = view.index(&at)?.ok_or_else(|| missing("index", &at))?;
-            if row.height == 0 {
-                break;
-            }
-            if let Ok(miner) = PublicKey::new(row.miner.0)
-                && wanted.remove(&miner)
-            {
-                found.insert(miner, row.height);
-            }
-            at = row.parent;
-        }
-        Ok(found)
-    }
-
-    fn update_final_height(&mut self) {
+    /// The tip's view of who mined when, from `meta`.
+    fn show_last_seen(&mut self, meta: &Meta) -> Result<(), StoreError> {
+        let of = |(key, height): (&Hash32, &u64)| match PublicKey::new(key.0) {
+            Ok(member) => Ok((member, *height)),
+            Err(error) => Err(StoreError::Corrupt {
+                what: "meta last_seen".into(),
+                expected: "a member's key".into(),
+                got: error.to_string(),
+            }),
+        };
+        self.tip.last_seen = meta.last_seen.iter().map(of).collect::<Result<_, StoreError>>()?;
         let quorum = usize::from(self.genesis.quorum);
         let mut heights: Vec<u64> = self.tip.last_seen.iter().map(|(_, height)| *height).collect();
         heights.sort_unstable_by(|a, b| b.cmp(a));
         self.tip.final_height = quorum.checked_sub(1).and_then(|at| heights.get(at).copied());
+        Ok(())
     }
 
     fn remember_unsound(&mut self, hash: BlockHash) {

@@ -91,8 +91,11 @@ impl Ledger {
                 return Ok(picked);
             }
             for hash in &void {
-                self.mempool.park(hash);
+                for dropped in self.mempool.park(hash) {
+                    self.staged.pending.insert(dropped, None);
+                }
             }
+            self.tip.pending = self.mempool.len();
             picked.retain(|hash| !void.contains(hash));
         }
         Ok(picked)

@@ -10,6 +10,9 @@ use crate::receipt::{Trust, Verdict, verify_receipt};
 use crate::store::MemoryStore;
 use crate::target::CompactTarget;
 use blockhie_packing::FairFirst;
+use std::collections::BTreeMap;
+
+mod parked;
 
 /// Every hash answers; a block weighs what its target says; λ stays 0.
 pub(crate) struct TestWork;
@@ -321,6 +324,58 @@ fn a_subscriber_sees_each_durable_tip() {
     mine(&mut ledger, 1, START + 1_000);
     assert_eq!(tips.try_recv().unwrap().height, 1);
     assert!(tips.try_recv().is_err());
+}
+
+/// The members' newest heights, read from the best chain itself.
+fn walked(ledger: &Ledger) -> Vec<(PublicKey, u64)> {
+    let mut newest = BTreeMap::new();
+    for height in 1..=ledger.tip().height {
+        newest.insert(ledger.block_at(height).unwrap().unwrap().miner().unwrap(), height);
+    }
+    newest.into_iter().collect()
+}
+
+#[test]
+fn newest_heights_follow_the_chain_through_reorganisation_and_restart() {
+    let genesis = genesis(3);
+    let (mut ledger, store) = open(&genesis);
+    let (mut other, _) = open(&genesis);
+    let spaced = |ledger: &mut Ledger, members: &[u8]| -> Vec<UncheckedBlock> {
+        let first = ledger.tip().height + 1;
+        let times = (first..).map(|height| START + height * 1_000);
+        members.iter().zip(times).map(|(member, time)| mine(ledger, *member, time)).collect()
+    };
+    for block in spaced(&mut ledger, &[3, 1]) {
+        other.import(block, &BTreeMap::new(), START + 9_000).unwrap();
+    }
+    spaced(&mut ledger, &[3, 2]);
+    assert_eq!(ledger.tip().last_seen, walked(&ledger));
+    // Member 3 loses its newest block and has the older one again; member 2 never mined there.
+    for block in spaced(&mut other, &[2, 1, 2]) {
+        ledger.import(block, &BTreeMap::new(), START + 9_000).unwrap();
+    }
+    ledger.commit().unwrap();
+    assert_eq!(ledger.tip().hash, other.tip().hash);
+    assert_eq!(ledger.tip().last_seen, walked(&ledger));
+    let tip = ledger.tip().clone();
+    drop(ledger);
+    let again = Ledger::open(store, Arc::new(TestWork), Arc::new(OpaqueApp)).unwrap();
+    assert_eq!(*again.tip(), tip);
+}
+
+#[test]
+fn a_receipt_without_a_quorum_shows_what_fits() {
+    let genesis = genesis(2);
+    let (mut ledger, _) = open(&genesis);
+    let tx = tx(&ledger, 9, "x");
+    ledger.submit(tx.clone(), START).unwrap();
+    for i in 1..1_100 {
+        mine(&mut ledger, 1, START + i * 10);
+    }
+    let receipt = ledger.receipt(&tx.hash()).unwrap();
+    assert_eq!((receipt.history.len(), receipt.run.len()), (0, crate::limits::MAX_RUN_HEADERS - 1));
+    let trust = Trust { genesis: Some(&genesis), ..Trust::default() };
+    assert_eq!(verify_receipt(&receipt, &trust).unwrap().verdict, Verdict::NotFinal);
 }
 
 #[test]

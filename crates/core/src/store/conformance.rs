@@ -80,7 +80,11 @@ fn values_come_back(store: &dyn Store) {
         void: Some("second".into()),
         first_seen_ms: Some(77),
     };
-    let undo = Undo { state: vec![(vec![0, 255], None), (vec![1], Some(vec![]))], transactions: vec![tx.hash] };
+    let undo = Undo {
+        state: vec![(vec![0, 255], None), (vec![1], Some(vec![]))],
+        transactions: vec![tx.hash],
+        miner_seen: Some(7),
+    };
     let peer = PeerRow { address: "127.0.0.1:9".into(), last_seen_ms: 3 };
     let mut meta = store.snapshot().meta().expect("a new store has its meta");
     assert_eq!(meta, Meta::new(&genesis()));

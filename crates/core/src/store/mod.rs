@@ -9,6 +9,7 @@ use crate::tx::StoredTx;
 use bytes::Bytes;
 use primitive_types::U256;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 pub mod conformance;
 mod memory;
@@ -119,6 +120,8 @@ pub struct Undo {
     pub state: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     /// Transactions committed by it, siblings' included, in order of commitment.
     pub transactions: Vec<TxHash>,
+    /// Newest height of its miner before it, if that is a member with an earlier block.
+    pub miner_seen: Option<u64>,
 }
 
 /// The few values there is one of.
@@ -134,6 +137,8 @@ pub struct Meta {
     pub tip: Option<BlockHash>,
     /// Set when a reorganisation went below a final block: the height of that block. Mining waits for an operator.
     pub alarm: Option<u64>,
+    /// For each member that mined on the best chain (at most 255) its newest height.
+    pub last_seen: BTreeMap<Hash32, u64>,
 }
 
 impl Meta {
@@ -141,7 +146,14 @@ impl Meta {
     #[must_use]
     pub fn new(genesis: &Genesis) -> Self {
         let chain_id = genesis.chain_id();
-        Self { format_version: FORMAT_VERSION, genesis: genesis.to_bytes(), chain_id, tip: None, alarm: None }
+        Self {
+            format_version: FORMAT_VERSION,
+            genesis: genesis.to_bytes(),
+            chain_id,
+            tip: None,
+            alarm: None,
+            last_seen: BTreeMap::new(),
+        }
     }
 }
 
