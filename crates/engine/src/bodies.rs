@@ -4,7 +4,8 @@ use crate::cache::BodyPool;
 use crate::engine::Engine;
 use crate::event::{PeerId, Request, Ticket};
 use crate::limits::{
-    BAN_SCORE, BODY_POOL_BYTES, MAX_BODY_ROUNDS, MAX_WAITING_BLOCKS, MAX_WANT_SCAN, SPARE_POOL_BYTES, WAIT_BODIES_MS,
+    BAN_SCORE, BODY_POOL_BYTES, MAX_BODY_ROUNDS, MAX_WAITING_BLOCKS, MAX_WANT_SCAN, SOURCE_MS, SPARE_POOL_BYTES,
+    WAIT_BODIES_MS,
 };
 use crate::peers::Peer;
 use blockhie_core::{BlockError, BlockHash, ErrorClass, Transaction, TxHash, UncheckedBlock, Verified};
@@ -32,6 +33,7 @@ struct Want {
     /// Who does not have it or did not answer.
     tried: BTreeSet<PeerId>,
     asked: Option<PeerId>,
+    since_ms: u64,
 }
 
 /// See the module.
@@ -99,12 +101,13 @@ impl Bodies {
         Some(waiting)
     }
 
-    fn want(&mut self, hash: TxHash, block: Option<BlockHash>, source: Option<PeerId>) {
+    fn want(&mut self, hash: TxHash, block: Option<BlockHash>, source: Option<PeerId>, now_ms: u64) {
         let todo = &mut self.todo;
         let want = self.wants.entry(hash).or_insert_with(|| {
             todo.push_back(hash);
-            Want { source, ..Want::default() }
+            Want { since_ms: now_ms, ..Want::default() }
         });
+        want.source = want.source.or(source);
         want.blocks.extend(block);
     }
 }
@@ -130,7 +133,7 @@ impl Engine {
             return false;
         }
         for txhash in &missing {
-            self.bodies.want(*txhash, Some(hash), from);
+            self.bodies.want(*txhash, Some(hash), from, now_ms);
         }
         let missing = missing.into_iter().collect();
         self.bodies.waiting.insert(hash, Waiting { block, from, tickets, missing, rounds, since_ms: now_ms });
@@ -139,9 +142,10 @@ impl Engine {
 
     /// Asks ahead for the bodies of a block that will be imported soon.
     pub(crate) fn prefetch(&mut self, block: &UncheckedBlock, from: PeerId) {
+        let now_ms = self.now.mono_ms;
         for txhash in &block.txhashes {
             if self.bodies.get(txhash).is_none() && matches!(self.ledger.transaction(txhash), Ok(None)) {
-                self.bodies.want(*txhash, None, Some(from));
+                self.bodies.want(*txhash, None, Some(from), now_ms);
             }
         }
     }
@@ -207,14 +211,16 @@ impl Engine {
                 |id: &PeerId, peer: &Peer| untried(id) && peer.has_room(&request) && !(good && peer.is_avoided(now_ms));
             let source = want.source.and_then(|source| self.least_loaded(|id, peer| *id == source && may(id, peer)));
             let candidate = source.or_else(|| self.least_loaded(may));
-            let anybody = self.least_loaded(|id, _| untried(id));
+            let anybody = self.least_loaded(|id, _| untried(id)).is_some();
+            let may_come = want.since_ms.saturating_add(SOURCE_MS) > now_ms
+                && want.source.is_some_and(|source| untried(&source) && !self.peers.contains_key(&source));
             if let Some(peer) = candidate
                 && self.ask(peer, request)
             {
                 if let Some(want) = self.bodies.wants.get_mut(&hash) {
                     want.asked = Some(peer);
                 }
-            } else if anybody.is_some() {
+            } else if anybody || may_come {
                 self.bodies.todo.push_back(hash);
             } else {
                 self.exhausted(&hash);

@@ -3,7 +3,7 @@
 use crate::bodies::Bodies;
 use crate::cache::SeenCache;
 use crate::event::{Action, Event, Now, PeerId, ReplyResult, Request, Ticket};
-use crate::limits::{MAX_UNCONFIRMED, RECENT_NOTES};
+use crate::limits::{MALFORMED_SCORE, MAX_UNCONFIRMED, RECENT_NOTES};
 use crate::mining::Mining;
 use crate::orphans::Orphans;
 use crate::peers::Peer;
@@ -25,8 +25,8 @@ pub struct EngineConfig {
     pub node_count: u32,
     /// For policies that draw lots.
     pub seed: u64,
-    /// Peers that are left alone for a short time instead of banned: members named by the operator, loopback in
-    /// development.
+    /// Peers that are left alone for a short time instead of banned: members named by the operator. Peers on loopback
+    /// are never banned.
     pub static_peers: BTreeSet<PeerId>,
 }
 
@@ -128,6 +128,7 @@ impl Engine {
             Event::GotBlock { peer, query, block } => self.got_block(peer, query, block),
             Event::GotTx { peer, hash, tx } => self.got_tx(peer, hash, tx),
             Event::AskFailed { peer, request, error } => self.ask_failed(peer, request, error),
+            Event::Malformed { peer, reason } => self.punish(peer, MALFORMED_SCORE, reason),
             Event::Tick => self.tick(),
         }
         self.pump_session();

@@ -112,6 +112,14 @@ pub enum Event {
         /// Why.
         error: AskError,
     },
+    /// A peer sent a message that breaks the contract, or a transaction whose signature does not hold. It was answered
+    /// already, and none of it came here.
+    Malformed {
+        /// The peer.
+        peer: PeerId,
+        /// What is wrong, with expected and got.
+        reason: String,
+    },
     /// Time passes. Wanted about every 100 ms.
     Tick,
 }

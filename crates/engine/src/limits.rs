@@ -58,6 +58,9 @@ pub const ORPHAN_MS: u64 = 600_000;
 
 /// Blocks that may wait for bodies at a time. Each has shown work, and a member's signature where members sign.
 pub const MAX_WAITING_BLOCKS: usize = 32;
+/// How long a body is wanted although nobody who is connected has it, when the block's sender is not connected yet: it
+/// has just said Hello, and the connection back to it takes a moment.
+pub const SOURCE_MS: u64 = 2_000;
 /// How long a block may wait for its bodies.
 pub const WAIT_BODIES_MS: u64 = 30_000;
 /// Times that a block may be tried again because its bodies were evicted before all had come.
@@ -89,6 +92,8 @@ pub const MAX_ABANDONED_WALK: u32 = 1_000;
 pub const BAN_SCORE: u32 = 100;
 /// Score of an invalid transaction: four in a minute. One may come of a peer of another release.
 pub const INVALID_TX_SCORE: u32 = 25;
+/// Score of a message that was refused by its form: four in a minute. One may come of a peer of another release.
+pub const MALFORMED_SCORE: u32 = 25;
 /// Scores halve at this interval.
 pub const SCORE_HALVES_MS: u64 = 60_000;
 /// How long a ban lasts.
@@ -117,7 +122,7 @@ mod tests {
         // One block's lists fit many times into the orphans' bytes, so that one peer cannot shut the others out.
         const { assert!(MAX_BLOCK_TRANSACTIONS as usize * 32 * 64 < MAX_ORPHAN_BYTES) };
         const { assert!(MAX_BODY_BYTES * 16 < SPARE_POOL_BYTES) };
-        const { assert!(STALL_MS < REVIEW_MS && STALL_MS < WAIT_BODIES_MS) };
-        const { assert!(INVALID_TX_SCORE < BAN_SCORE && STATIC_BAN_MS < BAN_MS) };
+        const { assert!(STALL_MS < REVIEW_MS && STALL_MS < WAIT_BODIES_MS && SOURCE_MS < WAIT_BODIES_MS) };
+        const { assert!(INVALID_TX_SCORE < BAN_SCORE && MALFORMED_SCORE < BAN_SCORE && STATIC_BAN_MS < BAN_MS) };
     }
 }

@@ -254,7 +254,8 @@ impl Engine {
         }
     }
 
-    /// Scores misbehaviour. At [`BAN_SCORE`] the peer is banned and all it sent is forgotten.
+    /// Scores misbehaviour. At [`BAN_SCORE`] the peer is banned and all it sent is forgotten. On loopback any program of
+    /// this machine may claim any port, so nobody there is banned: it is only not asked first for a while.
     pub(crate) fn punish(&mut self, peer: PeerId, points: u32, reason: String) {
         let score = match self.peers.get_mut(&peer) {
             Some(state) => {
@@ -266,10 +267,24 @@ impl Engine {
         if score < BAN_SCORE {
             return;
         }
+        if peer.ip().to_canonical().is_loopback() {
+            return self.pass_over(peer, &reason);
+        }
         let for_ms = if self.config.static_peers.contains(&peer) { STATIC_BAN_MS } else { BAN_MS };
         self.out.push(Action::Ban { peer, for_ms, reason });
         self.orphans.forget_peer(peer);
         self.peer_down(peer);
+    }
+
+    /// Instead of a ban.
+    fn pass_over(&mut self, peer: PeerId, reason: &str) {
+        self.note(format!("peer {peer} of this machine is passed over for {AVOID_MS} ms: {reason}"));
+        self.orphans.forget_peer(peer);
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.score = 0;
+        }
+        self.avoid(peer, AVOID_MS);
+        self.leader_lost(peer);
     }
 
     /// Leaves a peer alone for a time.

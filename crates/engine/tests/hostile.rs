@@ -3,7 +3,7 @@
 mod common;
 
 use blockhie_core::{BlockQuery, ErrorClass, Hash32, Signature, UncheckedBlock, genesis_block};
-use blockhie_engine::{AskError, Event, Reply, Request, Ticket, limits};
+use blockhie_engine::{AskError, Event, PeerId, Reply, Request, Ticket, limits};
 use common::forge::Forge;
 use common::{Net, START_MS, Serves, address, genesis, tx};
 
@@ -359,4 +359,72 @@ fn who_lets_bodies_time_out_is_not_asked_first_again() {
     net.push(0, Some(2), blocks[1].clone());
     net.run(200);
     assert_eq!(net.tip(0).hash, blocks[1].claimed_hash);
+}
+
+/// The port that a client on loopback says it listens at may be anybody's: nobody there is cut off for what it sends.
+#[test]
+fn nobody_on_loopback_is_banned_and_each_message_gets_its_own_answer() {
+    for ip in ["127.0.0.1", "127.8.0.1", "::1", "::ffff:127.0.0.1"] {
+        let mut net = net_of(1, 17);
+        let peer = PeerId::new(ip.parse().unwrap(), 10_001);
+        net.event(0, Event::PeerUp { peer });
+        let mut forge = Forge::new(&net.genesis, 0);
+        let good = forge.block(vec![]);
+        let mut bad = good.clone();
+        bad.nonce ^= 1;
+        let mut push = |block: &UncheckedBlock| {
+            let ticket = net.ticket();
+            net.event(0, Event::Block { ticket: Some(ticket), from: Some(peer), block: block.clone() });
+            net.reply(0, ticket).cloned().unwrap()
+        };
+        for _ in 0..3 {
+            let (class, text) = push(&bad).unwrap_err();
+            assert!(class == ErrorClass::Invalid && text.contains("blockhash"), "{ip}: {text}");
+        }
+        assert_eq!(push(&good), Ok(Reply::Tip(good.claimed_hash)));
+        let node = &net.nodes[0];
+        assert!(node.bans.is_empty() && node.engine.peers().any(|(known, _)| known == peer), "{ip}");
+        assert!(noted(&net, 0, "is passed over") && noted(&net, 0, "blockhash"), "{ip}");
+    }
+}
+
+#[test]
+fn four_malformed_messages_in_a_minute_are_a_ban_and_a_few_over_time_are_not() {
+    let malformed = || Event::Malformed { peer: address(1), reason: "hello: expected 83 bytes, got 82".into() };
+    let mut net = net_of(2, 18);
+    for _ in 0..6 {
+        net.event(0, malformed());
+        net.run(limits::SCORE_HALVES_MS);
+    }
+    assert!(net.nodes[0].bans.is_empty());
+    for _ in 0..4 {
+        net.event(0, malformed());
+    }
+    let [(peer, _, reason)] = &net.nodes[0].bans[..] else { panic!("{:?}", net.nodes[0].bans) };
+    assert!(*peer == address(1) && reason.contains("expected 83 bytes"), "{reason}");
+}
+
+/// Whoever pushes a block right after its Hello is asked for the bodies once the connection back to it stands.
+#[test]
+fn a_sender_that_is_not_connected_yet_is_waited_for_and_no_longer_than_needed() {
+    let mut net = Net::new(genesis(2), 2, 19);
+    net.run(10_000);
+    let body = tx(&net.genesis, 1);
+    net.submit(1, body.clone());
+    let block = Forge::new(&net.genesis, 1).block(vec![body.hash()]);
+    let ticket = net.push(0, Some(1), block.clone());
+    net.run(limits::SOURCE_MS / 2);
+    assert_eq!(net.reply(0, ticket), None, "it may still come");
+    net.event(0, Event::PeerUp { peer: address(1) });
+    net.run(100);
+    assert_eq!(net.reply(0, ticket), Some(&Ok(Reply::Tip(block.claimed_hash))));
+    // One that never comes: the answer names the bodies.
+    let mut net = Net::new(genesis(2), 1, 20);
+    net.run(10_000);
+    let ticket = net.push(0, Some(1), block);
+    net.run(limits::SOURCE_MS - 200);
+    assert_eq!(net.reply(0, ticket), None);
+    net.run(400);
+    let (class, text) = refusal(&net, 0, ticket);
+    assert!(class == ErrorClass::NotYet && text.contains(&body.hash().to_string()), "{text}");
 }

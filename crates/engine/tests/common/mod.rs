@@ -84,8 +84,9 @@ pub struct Net {
     random: u64,
 }
 
+/// Not on loopback, where nobody is banned.
 pub fn address(node: usize) -> PeerId {
-    PeerId::from(([127, 0, 0, 1], 10_000 + u16::try_from(node).unwrap()))
+    PeerId::from(([10, 0, 0, 1], 10_000 + u16::try_from(node).unwrap()))
 }
 
 pub fn node_of(peer: PeerId) -> usize {
