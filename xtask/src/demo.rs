@@ -1,8 +1,8 @@
 //! `cargo xtask demo`: a real record on a real chain of two nodes, proved with everything stopped.
 
 use crate::process::Tool;
-use crate::running::{Running, get, stop_all};
 use crate::rocksdb;
+use crate::running::{Running, get, stop_all};
 use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 use std::time::Instant;

@@ -2,8 +2,10 @@
 
 mod common;
 
-use common::{Running, fail, run, succeed, text, two_members};
-use std::process::Stdio;
+use common::{PATIENCE, Running, fail, run, succeed, text, two_members};
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 #[test]
 fn help_has_examples_and_usage_errors_exit_64() {
@@ -72,4 +74,44 @@ fn a_closed_pipe_is_no_panic() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"));
+}
+
+#[test]
+fn a_folder_just_made_has_no_differences() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("new");
+    succeed(&["init", "--data-dir", text(&dir), "--open"]);
+    let report = succeed(&["fsck", "--data-dir", text(&dir)]);
+    assert!(report.contains("differences  0") && report.contains("height       0"), "{report}");
+}
+
+/// Whoever reads the `ready` line may send SIGTERM at once. Here the node cannot get rid of that line before.
+#[test]
+fn a_signal_that_comes_with_the_ready_line_is_a_clean_stop() {
+    let root = tempfile::tempdir().unwrap();
+    let [dir, _] = two_members(root.path());
+    let (mut reader, mut writer) = std::io::pipe().unwrap();
+    let stdout = writer.try_clone().unwrap();
+    // More than a pipe holds: it is full until somebody reads.
+    let filler = std::thread::spawn(move || drop(writer.write_all(&vec![b'\n'; 4 << 20])));
+    std::thread::sleep(Duration::from_millis(100));
+    let mut command = common::emr_node();
+    command.args(["run", "--listen", "127.0.0.1:0", "--data-dir", text(&dir)]);
+    let mut child = command.stdout(stdout).stderr(Stdio::null()).spawn().unwrap();
+    // The command holds our end of the pipe.
+    drop(command);
+    let started = Instant::now();
+    while !dir.join("address").exists() {
+        assert!(started.elapsed() < PATIENCE, "the node does not start");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    let mut said = String::new();
+    reader.read_to_string(&mut said).unwrap();
+    filler.join().unwrap();
+    let status = child.wait().unwrap();
+    assert!(status.success(), "{status}");
+    assert!(said.contains("ready listen="));
 }

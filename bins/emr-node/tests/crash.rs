@@ -1,6 +1,8 @@
 //! kill -9 of a node under load, again and again: nothing acknowledged is missing afterwards, `fsck` finds nothing, and
 //! both nodes agree. `cargo xtask kill9 50` runs it fifty times.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking; helpers outside of #[test] do too")]
+
 mod common;
 
 use blockhie_core::{ChainId, SecretKey, Transaction, TxHash, TxStatus, sha256};

@@ -1,13 +1,14 @@
 //! The command line that `emr-node` and `phd-node` share.
 
+mod serve;
+
 use crate::config::{Config, DEFAULT_HASH_RATE};
 use crate::datadir::{DataDir, read_genesis, write_genesis};
-use crate::node::{Node, NodeBuilder};
 use anyhow::{Context, Result, anyhow, bail};
 use blockhie_core::genesis::{ChainKind, Genesis, Member};
 use blockhie_core::{Application, Hash32, SecretKey, keyfile};
 use blockhie_store::RocksStore;
-use blockhie_transport::{LedgerClient, Limits};
+use blockhie_transport::LedgerClient;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::io::Write;
 use std::path::PathBuf;
@@ -205,7 +206,7 @@ fn run(kind: &NodeKind, command: Command) -> Result<ExitCode> {
     match command {
         Command::Genesis(args) => new_genesis(kind, &args)?,
         Command::Init(args) => init(kind, &args)?,
-        Command::Run(args) => runtime()?.block_on(serve(kind, args))?,
+        Command::Run(args) => runtime()?.block_on(serve::serve(kind, args))?,
         Command::Config => say(default_config(kind).commented().trim_end())?,
         Command::Fsck(args) => return fsck(kind, &args),
         Command::Status(args) => runtime()?.block_on(status(&args))?,
@@ -300,68 +301,6 @@ fn check_kind(kind: &NodeKind, genesis: &Genesis) -> Result<()> {
         return Ok(());
     }
     bail!("genesis: expected a chain of kind {}, got {}", kind.kind.name(), genesis.kind.name())
-}
-
-fn start_logging() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    // A second start in one process keeps the first.
-    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
-    drop(subscriber.with_writer(std::io::stderr).try_init());
-}
-
-async fn serve(kind: &NodeKind, args: RunArgs) -> Result<()> {
-    start_logging();
-    let dir = DataDir::new(&args.data_dir);
-    let genesis = dir.genesis()?;
-    check_kind(kind, &genesis)?;
-    let mut config = dir.config(args.config.as_deref())?;
-    config.listen = args.listen.unwrap_or(config.listen);
-    config.metrics = args.metrics.unwrap_or(config.metrics);
-    config.peers.extend(args.peers);
-    config.mine |= args.mine;
-    let key = if config.mine { Some(dir.key()?) } else { None };
-    let store = Arc::new(dir.store(&config)?);
-    let builder = NodeBuilder {
-        store,
-        application: (kind.application)(&genesis),
-        config,
-        key,
-        data_dir: Some(args.data_dir.clone()),
-        limits: Limits::default(),
-    };
-    let node = builder.start().await?;
-    if args.clear_alarm {
-        node.clear_alarm().await;
-    }
-    dir.note_address(node.address())?;
-    if genesis.is_open() {
-        tracing::warn!("OPEN chain: anybody may mine, nothing becomes final. For development only.");
-    }
-    let ready = announce(&node);
-    let result = match ready {
-        Ok(()) => stop_signal().await,
-        Err(error) => Err(error),
-    };
-    tracing::info!("stopping");
-    node.stop().await?;
-    dir.forget_address();
-    result
-}
-
-fn announce(node: &Node) -> Result<()> {
-    let height = node.tip().height;
-    say(format_args!("ready listen={} chain={} height={height}", node.address(), node.genesis().chain_id()))
-}
-
-async fn stop_signal() -> Result<()> {
-    let mut terminate =
-        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).context("wait for SIGTERM")?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        result = tokio::signal::ctrl_c() => result.context("wait for ctrl-c"),
-    }
 }
 
 fn fsck(kind: &NodeKind, args: &FsckArgs) -> Result<ExitCode> {

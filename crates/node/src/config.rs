@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 /// the members' rates, so more would only burn power.
 pub const DEFAULT_HASH_RATE: u64 = 1 << 15;
 
+/// Hashes a second at most (2^32): more than a machine of 256 cores does. Above it a number is a mistake, and the shares
+/// of the threads' slices would mean nothing.
+pub const MAX_HASH_RATE: u64 = 1 << 32;
+
 /// `config.toml` of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -104,8 +108,8 @@ impl Config {
         if !blockhie_packing::POLICY_NAMES.contains(&self.packing.as_str()) {
             return Err(value("packing", blockhie_packing::POLICY_NAMES.join(" or "), format!("{:?}", self.packing)));
         }
-        if self.hash_rate == 0 {
-            return Err(value("hash_rate", "at least 1", 0));
+        if !(1..=MAX_HASH_RATE).contains(&self.hash_rate) {
+            return Err(value("hash_rate", format!("1 to {MAX_HASH_RATE}"), self.hash_rate));
         }
         if !(1..=256).contains(&self.miner_threads) {
             return Err(value("miner_threads", "1 to 256", self.miner_threads));
@@ -178,6 +182,7 @@ mod tests {
             "listen = \"nowhere\"",
             "packing = \"random\"",
             "hash_rate = 0",
+            "hash_rate = 4294967297",
             "miner_threads = 0",
             "node_index = 2",
             "mempool_transactions = 0",

@@ -3,10 +3,12 @@
 use crate::config::{Config, ConfigError};
 use blockhie_core::genesis::GenesisError;
 use blockhie_core::keyfile::{self, KeyFileError};
-use blockhie_core::{Genesis, SecretKey, StoreError};
+use blockhie_core::{Genesis, Ledger, LedgerError, OpaqueApp, SecretKey, StoreError};
+use blockhie_pow::ProofOfWork;
 use blockhie_store::RocksStore;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Why a data folder cannot be made or used.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +51,9 @@ pub enum DataDirError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The chain.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
 }
 
 /// The paths of a node's folder.
@@ -111,7 +116,7 @@ impl DataDir {
         self.path.join(name)
     }
 
-    /// Makes the folder: key (`secret`), genesis, commented configuration, empty store.
+    /// Makes the folder: key (`secret`), genesis, commented configuration, a store with block 0.
     ///
     /// # Errors
     /// [`DataDirError`]; a folder with anything in it is left alone.
@@ -126,7 +131,10 @@ impl DataDir {
         let mine = genesis.is_open() || genesis.member_index(&secret.public()).is_some();
         let config = Config { mine, ..defaults.clone() };
         write_new(&self.file("config.toml"), &config.commented())?;
-        drop(RocksStore::create(&self.file("store"), genesis, &config.store)?);
+        let store = Arc::new(RocksStore::create(&self.file("store"), genesis, &config.store)?);
+        // Block 0 is written when a ledger is opened; a store without it is not what fsck re-derives. No application
+        // sees anything of it.
+        drop(Ledger::open(store, Arc::new(ProofOfWork::new(genesis)), Arc::new(OpaqueApp))?);
         // Last: a folder without it is one whose making was cut short.
         write_genesis(&self.file("genesis.toml"), genesis)
     }

@@ -98,6 +98,23 @@ pub(crate) struct Driver {
     pub(crate) recorder: PrometheusRecorder,
     /// The folder whose disk must not fill up, and the least free bytes.
     pub(crate) disk: Option<(PathBuf, u64)>,
+    /// Why nothing that writes is taken, while that is so.
+    pub(crate) refusing: Refusing,
+}
+
+/// See [`Driver::refusing`]. Either is enough.
+#[derive(Default)]
+pub(crate) struct Refusing {
+    /// The disk is nearly full.
+    disk: Option<String>,
+    /// The last turn was not durable. What it staged stays in memory, so that no more must come until it is written.
+    store: Option<String>,
+}
+
+impl Refusing {
+    fn reason(&self) -> Option<&str> {
+        self.disk.as_deref().or(self.store.as_deref())
+    }
 }
 
 /// Milliseconds since the epoch by the local clock.
@@ -128,25 +145,24 @@ impl Driver {
         let origin = Instant::now();
         let mut turn = Turn { answers: BTreeMap::new(), actions: Vec::new(), next_ticket: 0, stop: false };
         let mut disk_looked: Option<Instant> = None;
-        let mut full: Option<String> = None;
         while let Some(first) = self.commands.blocking_recv() {
             let started = Instant::now();
             if disk_looked.is_none_or(|at| at.elapsed() >= DISK_EVERY) {
                 disk_looked = Some(started);
-                full = self.look_at_disk(full);
+                self.look_at_disk();
             }
             let mut next = Some(first);
             let mut events = 0;
             while let Some(command) = next.take() {
                 let mono_ms = u64::try_from(origin.elapsed().as_millis()).unwrap_or(u64::MAX);
                 let now = Now { mono_ms, wall_ms: wall_ms() };
-                self.take(command, now, full.as_deref(), &mut turn);
+                self.take(command, now, &mut turn);
                 events += 1;
                 if !turn.stop && events < TURN_EVENTS && started.elapsed() < TURN_TIME {
                     next = self.commands.try_recv().ok();
                 }
             }
-            self.end_turn(&mut turn, full.is_some());
+            self.end_turn(&mut turn);
             histogram!("blockhie_turn_seconds").record(started.elapsed().as_secs_f64());
             counter!("blockhie_events_total").increment(events as u64);
             if turn.stop {
@@ -156,10 +172,11 @@ impl Driver {
         self.miner = None;
     }
 
-    fn take(&mut self, command: Command, now: Now, full: Option<&str>, turn: &mut Turn) {
+    fn take(&mut self, command: Command, now: Now, turn: &mut Turn) {
         let refuse = |answer: Answer, reason: &str| {
             drop(answer.send(Err((ErrorClass::Unavailable, reason.to_owned()))));
         };
+        let refusing = self.refusing.reason();
         let event = match command {
             Command::Stop => {
                 turn.stop = true;
@@ -171,30 +188,50 @@ impl Driver {
                 }
                 return;
             }
-            Command::Submit { answer, .. } | Command::Block { answer, .. } if full.is_some() => {
-                return refuse(answer, full.unwrap_or_default());
+            Command::Submit { answer, .. } | Command::Block { answer, .. } if refusing.is_some() => {
+                return refuse(answer, refusing.unwrap_or_default());
             }
             Command::Submit { from, tx, answer } => Event::Submit { ticket: turn.ticket(answer), from, tx },
             Command::Block { from, block, answer } => Event::Block { ticket: Some(turn.ticket(answer)), from, block },
-            // Nothing that writes is taken while the disk is full; time and connections go on.
-            Command::Event(Event::Mined { .. } | Event::GotBlock { .. } | Event::GotTx { .. }) if full.is_some() => {
+            // Time and connections go on.
+            Command::Event(Event::Mined { .. } | Event::GotBlock { .. } | Event::GotTx { .. })
+                if refusing.is_some() =>
+            {
                 return;
             }
-            Command::Event(event) => event,
+            Command::Event(event) => {
+                if matches!(event, Event::Malformed { .. }) {
+                    counter!("blockhie_malformed_total").increment(1);
+                }
+                event
+            }
         };
         turn.actions.extend(self.engine.handle(event, now));
     }
 
-    /// One synced batch, then the actions.
-    fn end_turn(&mut self, turn: &mut Turn, full: bool) {
+    /// One synced batch, then the tip, then the actions: whoever is answered finds what the answer says.
+    fn end_turn(&mut self, turn: &mut Turn) {
         let started = Instant::now();
         let actions = std::mem::take(&mut turn.actions);
         let wrote = self.engine.ledger().has_staged();
         let actions = match self.engine.end_turn() {
-            Ok(()) => actions,
+            Ok(()) => {
+                if self.refusing.store.take().is_some() {
+                    tracing::info!("the store writes again: taking and mining");
+                }
+                self.publish();
+                actions
+            }
             Err(error) => {
-                tracing::error!(%error, "the turn is not durable: nothing is acknowledged");
                 counter!("blockhie_failed_turns_total").increment(1);
+                let reason = format!("{error}; this node only serves until that is written");
+                if self.refusing.store.is_none() {
+                    tracing::error!(%error, "the turn is not durable: nothing is acknowledged, nothing more is taken");
+                    if let Some(miner) = &self.miner {
+                        miner.pause();
+                    }
+                }
+                self.refusing.store = Some(reason);
                 refuse_replies(actions, &error)
             }
         };
@@ -202,20 +239,24 @@ impl Driver {
             histogram!("blockhie_commit_seconds").record(started.elapsed().as_secs_f64());
         }
         for action in actions {
-            self.perform(action, full, turn);
-        }
-        let tip = self.engine.ledger().tip();
-        if *self.tip.borrow() != *tip && !self.engine.ledger().has_staged() {
-            #[allow(clippy::cast_precision_loss)] // a gauge is a float; heights stay below 2^53
-            {
-                gauge!("blockhie_height").set(tip.height as f64);
-                gauge!("blockhie_pending").set(tip.pending as f64);
-            }
-            self.tip.send_replace(tip.clone());
+            self.perform(action, turn);
         }
     }
 
-    fn perform(&mut self, action: Action, full: bool, turn: &mut Turn) {
+    fn publish(&self) {
+        let tip = self.engine.ledger().tip();
+        if *self.tip.borrow() == *tip {
+            return;
+        }
+        #[allow(clippy::cast_precision_loss)] // a gauge is a float; heights stay below 2^53
+        {
+            gauge!("blockhie_height").set(tip.height as f64);
+            gauge!("blockhie_pending").set(tip.pending as f64);
+        }
+        self.tip.send_replace(tip.clone());
+    }
+
+    fn perform(&mut self, action: Action, turn: &mut Turn) {
         let to_peers = match action {
             Action::Reply { ticket, result } => {
                 let outcome = if result.is_ok() { "taken" } else { "refused" };
@@ -227,7 +268,7 @@ impl Driver {
             }
             Action::Mine(template) => {
                 match &self.miner {
-                    Some(miner) if !full => miner.mine(template),
+                    Some(miner) if self.refusing.reason().is_none() => miner.mine(template),
                     _ => {}
                 }
                 return;
@@ -238,7 +279,7 @@ impl Driver {
                 }
                 return;
             }
-            // The tip goes out at the end of the turn, whatever changed it.
+            // The tip has gone out already.
             Action::Publish(tip) => {
                 tracing::info!(height = tip.height, hash = %tip.hash, pending = tip.pending, "tip");
                 counter!("blockhie_tips_total").increment(1);
@@ -264,31 +305,28 @@ impl Driver {
         }
     }
 
-    /// `Some(reason)` while the disk is too full to take anything.
-    fn look_at_disk(&self, before: Option<String>) -> Option<String> {
-        let (path, least) = self.disk.as_ref()?;
+    /// Refuses while the disk is too full to take anything.
+    fn look_at_disk(&mut self) {
+        let Some((path, least)) = &self.disk else { return };
         let free = match blockhie_store::free_bytes(path) {
             Ok(free) => free,
-            Err(error) => {
-                tracing::warn!(%error, "cannot look at the disk");
-                return before;
-            }
+            Err(error) => return tracing::warn!(%error, "cannot look at the disk"),
         };
         if free >= *least {
-            if before.is_some() {
+            if self.refusing.disk.take().is_some() {
                 tracing::info!(free, "the disk has room again: taking and mining");
             }
-            return None;
+            return;
         }
         let reason =
             format!("disk nearly full: expected at least {least} bytes free, got {free}; this node only serves");
-        if before.is_none() {
+        if self.refusing.disk.is_none() {
             tracing::error!("{reason}");
             if let Some(miner) = &self.miner {
                 miner.pause();
             }
         }
-        Some(reason)
+        self.refusing.disk = Some(reason);
     }
 }
 
@@ -300,3 +338,6 @@ impl Turn {
         ticket
     }
 }
+
+#[cfg(test)]
+mod tests;

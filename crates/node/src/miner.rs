@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 
 /// A thread hashes its share, then sleeps for the rest of the slice: short enough that a new job starts at once.
 const SLICE: Duration = Duration::from_millis(20);
+/// Tries between two looks at the job: some ms on a slow core. Without it a high rate makes a slice last seconds, and a
+/// stop or a new template waits for it.
+const MAX_TRIES: u64 = 1 << 16;
 
 #[derive(Default)]
 struct Job {
@@ -116,21 +119,29 @@ fn mine(shared: &Shared, config: &MinerConfig, index: u64, found: &(impl Fn(Unch
     while let Some((number, template)) = next_job(shared, done) {
         // Threads start far apart; a job is over long before they meet.
         let mut nonce = (u64::MAX / threads) * index;
+        let mut left = tries;
+        let mut started = Instant::now();
         loop {
-            let started = Instant::now();
-            if let Some(answer) = blockhie_pow::seal(&template.header, &config.chain, nonce, tries) {
+            let now = left.min(MAX_TRIES);
+            if let Some(answer) = blockhie_pow::seal(&template.header, &config.chain, nonce, now) {
                 found(template.seal(&config.chain, answer, config.signer.as_ref()));
                 done = number;
                 break;
             }
-            nonce = nonce.wrapping_add(tries);
+            (nonce, left) = (nonce.wrapping_add(now), left - now);
             let job = shared.lock();
             if job.number != number || job.stop {
                 break;
             }
-            let rest = SLICE.saturating_sub(started.elapsed());
-            // Woken early only by a change.
-            drop(shared.changed.wait_timeout(job, rest));
+            if left == 0 {
+                let rest = SLICE.saturating_sub(started.elapsed());
+                // Woken early only by a change.
+                drop(shared.changed.wait_timeout(job, rest));
+                (left, started) = (tries, Instant::now());
+            }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

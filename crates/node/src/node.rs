@@ -40,10 +40,12 @@ pub enum NodeError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// The address cannot be served.
-    #[error("listen on {address}: {reason} (is another node running? choose another with --listen)")]
+    #[error("listen on {address}: {reason} (is another node running? choose another with {option})")]
     Listen {
         /// The address.
         address: String,
+        /// The option that names it.
+        option: &'static str,
         /// What the system said.
         reason: String,
     },
@@ -130,7 +132,13 @@ impl NodeBuilder {
         let waiting = waiting(self.store.as_ref())?;
         let miner_key = self.miner_key(&genesis)?;
         let named = resolve(&self.config.peers).await?;
-        let listener = listen(&self.config.listen).await?;
+        // Both before any thread starts: a port in use leaves nothing running.
+        let listener = listen(&self.config.listen, "--listen").await?;
+        let metrics_listener = match self.config.metrics.as_str() {
+            "" => None,
+            address => Some(listen(address, "--metrics").await?),
+        };
+        let metrics_address = metrics_listener.as_ref().map(TcpListener::local_addr).transpose().map_err(system)?;
         let address = listener.local_addr().map_err(system)?;
 
         let (commands, receiver) = mpsc::channel(QUEUE);
@@ -157,11 +165,21 @@ impl NodeBuilder {
             None => None,
         };
         let disk = self.data_dir.clone().map(|path| (path, self.config.low_water_bytes));
-        let driver =
-            Driver { engine: core, commands: receiver, peers: peer_commands, miner, tip: tip_sender, recorder, disk };
+        let driver = Driver {
+            engine: core,
+            commands: receiver,
+            peers: peer_commands,
+            miner,
+            tip: tip_sender,
+            recorder,
+            disk,
+            refusing: Default::default(),
+        };
         let thread = std::thread::Builder::new().name("engine".into()).spawn(move || driver.run()).map_err(system)?;
 
-        let metrics_address = serve_metrics(&self.config.metrics, metrics.clone(), stopped.clone()).await?;
+        if let Some(listener) = metrics_listener {
+            tokio::spawn(serve_metrics(listener, metrics.clone(), stopped.clone()));
+        }
         tokio::spawn(peers.clone().route(peer_receiver));
         tokio::spawn(ticks(engine.clone(), stopped.clone()));
         for peer in named {
@@ -337,8 +355,9 @@ async fn resolve(peers: &[String]) -> Result<Vec<SocketAddr>, NodeError> {
     Ok(resolved)
 }
 
-async fn listen(address: &str) -> Result<TcpListener, NodeError> {
-    let fail = |error: std::io::Error| NodeError::Listen { address: address.to_owned(), reason: error.to_string() };
+async fn listen(address: &str, option: &'static str) -> Result<TcpListener, NodeError> {
+    let fail =
+        |error: std::io::Error| NodeError::Listen { address: address.to_owned(), option, reason: error.to_string() };
     TcpListener::bind(address).await.map_err(fail)
 }
 
@@ -359,18 +378,10 @@ async fn until(mut stop: watch::Receiver<bool>) {
     drop(stop.wait_for(|stop| *stop).await);
 }
 
-async fn serve_metrics(
-    address: &str,
-    handle: PrometheusHandle,
-    stop: watch::Receiver<bool>,
-) -> Result<Option<SocketAddr>, NodeError> {
-    if address.is_empty() {
-        return Ok(None);
-    }
-    let listener = listen(address).await?;
-    let bound = listener.local_addr().map_err(|error| NodeError::System(error.to_string()))?;
+async fn serve_metrics(listener: TcpListener, handle: PrometheusHandle, stop: watch::Receiver<bool>) {
     let page = axum::routing::get(move || futures::future::ready(handle.render()));
     let router = axum::Router::new().route("/metrics", page);
-    tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(until(stop)).await });
-    Ok(Some(bound))
+    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(until(stop)).await {
+        tracing::error!(%error, "the metrics page is gone");
+    }
 }

@@ -1,10 +1,13 @@
 //! Connections to peers: one task for each, which keeps it up, says Hello, and carries the engine's questions.
 
+mod book;
+
 use crate::driver::{EngineHandle, PeerCommand};
 use crate::verifier::Verifier;
 use blockhie_core::{BlockQuery, ChainId, ErrorClass, Tip, TxHash, U256};
 use blockhie_engine::{AskError, Event, PeerId, Request};
 use blockhie_transport::{ClientError, Hello, PeerClient, PeerInfo};
+use book::{Inbound, Shunned};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,8 +16,6 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 /// Peers that were not named by the operator, at most: strangers must not fill the table.
 const MAX_DYNAMIC: usize = 32;
-/// Connections whose Hello is remembered, at most.
-const MAX_INBOUND: usize = 4_096;
 /// Requests under way to one peer: below the streams a server allows on one connection.
 const REQUESTS: usize = 24;
 /// Commands that wait for one peer.
@@ -40,7 +41,8 @@ pub(crate) struct Peers {
     verifier: Arc<Verifier>,
     stop: watch::Receiver<bool>,
     table: Mutex<BTreeMap<PeerId, Entry>>,
-    inbound: Mutex<BTreeMap<SocketAddr, PeerId>>,
+    inbound: Mutex<Inbound>,
+    shunned: Mutex<Shunned>,
 }
 
 struct Entry {
@@ -48,7 +50,6 @@ struct Entry {
     named: bool,
     connected: bool,
     height: u64,
-    banned_until: Option<Instant>,
 }
 
 /// What a node is made of, for its peers.
@@ -70,20 +71,41 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Peers {
     pub(crate) fn new(config: PeersConfig) -> Arc<Self> {
         let PeersConfig { chain, nonce, listen, tip, engine, verifier, stop } = config;
-        let (table, inbound) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { chain, nonce, listen, tip, engine, verifier, stop, table, inbound })
+        let (table, inbound, shunned) = Default::default();
+        Arc::new(Self { chain, nonce, listen, tip, engine, verifier, stop, table, inbound, shunned })
     }
 
     /// Keeps a connection to `peer` from now on. `named`: by the operator.
     pub(crate) fn add(self: &Arc<Self>, peer: PeerId, named: bool) {
+        if peer == self.listen || (!named && self.shunned(peer).is_some()) {
+            return;
+        }
         let mut table = lock(&self.table);
         let dynamic = table.values().filter(|entry| !entry.named).count();
-        if peer == self.listen || table.contains_key(&peer) || (!named && dynamic >= MAX_DYNAMIC) {
+        if let Some(entry) = table.get_mut(&peer) {
+            entry.named |= named;
+            return;
+        }
+        if !named && dynamic >= MAX_DYNAMIC {
             return;
         }
         let (commands, receiver) = mpsc::channel(QUEUE);
-        table.insert(peer, Entry { commands, named, connected: false, height: 0, banned_until: None });
-        tokio::spawn(self.clone().keep(peer, named, receiver));
+        table.insert(peer, Entry { commands, named, connected: false, height: 0 });
+        tokio::spawn(self.clone().keep(peer, receiver));
+    }
+
+    /// Takes a peer that nobody named off the table. Whether it is off.
+    fn drop_unnamed(&self, peer: PeerId) -> bool {
+        let mut table = lock(&self.table);
+        if table.get(&peer).is_some_and(|entry| entry.named) {
+            return false;
+        }
+        table.remove(&peer);
+        true
+    }
+
+    fn shunned(&self, peer: PeerId) -> Option<(Duration, bool)> {
+        lock(&self.shunned).get(peer, Instant::now())
     }
 
     /// Carries the engine's commands to the peers' tasks until the engine is gone.
@@ -95,11 +117,12 @@ impl Peers {
                 | PeerCommand::SendTx { peer, .. }
                 | PeerCommand::Ban { peer, .. } => *peer,
             };
-            let mut table = lock(&self.table);
-            let Some(entry) = table.get_mut(&peer) else { continue };
             if let PeerCommand::Ban { for_ms, .. } = &command {
-                entry.banned_until = Some(Instant::now() + Duration::from_millis(*for_ms));
+                let time = Duration::from_millis(*for_ms);
+                lock(&self.shunned).insert(peer, time, true, Instant::now());
             }
+            let table = lock(&self.table);
+            let Some(entry) = table.get(&peer) else { continue };
             // A peer that is too slow for its questions: they stall and are asked elsewhere.
             drop(entry.commands.try_send(command));
         }
@@ -119,27 +142,23 @@ impl Peers {
 
     /// Somebody greeted us. Remembers where it listens, unless it is this node itself.
     pub(crate) fn greeted(self: &Arc<Self>, remote: SocketAddr, hello: &Hello) {
-        if hello.nonce != self.nonce && hello.listen_port != 0 {
+        if hello.nonce == self.nonce || hello.listen_port == 0 {
+            lock(&self.inbound).remove(remote);
+        } else {
             let peer = SocketAddr::new(remote.ip(), hello.listen_port);
-            let mut inbound = lock(&self.inbound);
-            if inbound.len() >= MAX_INBOUND {
-                inbound.pop_first();
-            }
-            inbound.insert(remote, peer);
-            drop(inbound);
+            lock(&self.inbound).insert(remote, peer, Instant::now());
             self.add(peer, false);
         }
     }
 
     /// The peer behind a connection, if it said where it listens.
     pub(crate) fn behind(&self, remote: SocketAddr) -> Option<PeerId> {
-        lock(&self.inbound).get(&remote).copied()
+        lock(&self.inbound).get(remote, Instant::now())
     }
 
-    /// Whether this connection belongs to a banned peer.
+    /// Whether this connection belongs to a banned peer. The engine bans nobody on loopback.
     pub(crate) fn is_banned(&self, remote: SocketAddr) -> bool {
-        let Some(peer) = self.behind(remote) else { return false };
-        lock(&self.table).get(&peer).is_some_and(|entry| entry.banned_until.is_some_and(|at| at > Instant::now()))
+        self.behind(remote).and_then(|peer| self.shunned(peer)).is_some_and(|(_, banned)| banned)
     }
 
     /// For operators.
@@ -184,11 +203,6 @@ impl Peers {
         address.port() != 0 && (!local || self.listen.ip().is_loopback())
     }
 
-    fn ban_left(&self, peer: PeerId) -> Option<Duration> {
-        let until = lock(&self.table).get(&peer)?.banned_until?;
-        until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
-    }
-
     fn note(&self, peer: PeerId, connected: bool, height: Option<u64>) {
         if let Some(entry) = lock(&self.table).get_mut(&peer) {
             entry.connected = connected;
@@ -197,11 +211,14 @@ impl Peers {
     }
 
     /// One peer's life: connect, greet, serve, and again.
-    async fn keep(self: Arc<Self>, peer: PeerId, named: bool, mut commands: mpsc::Receiver<PeerCommand>) {
+    async fn keep(self: Arc<Self>, peer: PeerId, mut commands: mpsc::Receiver<PeerCommand>) {
         let mut stop = self.stop.clone();
         let (mut wait, mut failures) = (BACKOFF.0, 0);
         while !*stop.borrow() {
-            if let Some(left) = self.ban_left(peer) {
+            if let Some((left, _)) = self.shunned(peer) {
+                if self.drop_unnamed(peer) {
+                    return;
+                }
                 pause(&mut stop, left).await;
                 continue;
             }
@@ -221,15 +238,14 @@ impl Peers {
                 }
                 Ok(Connected::Foreign(got)) => {
                     tracing::warn!(%peer, expected = %self.chain, %got, "peer is on another chain");
-                    pause(&mut stop, FOREIGN_WAIT).await;
+                    lock(&self.shunned).insert(peer, FOREIGN_WAIT, false, Instant::now());
                 }
                 Err(error) => {
                     failures += 1;
                     if failures == 1 {
                         tracing::info!(%peer, %error, "peer is not reached; trying on");
                     }
-                    if !named && failures >= FORGET_AFTER {
-                        lock(&self.table).remove(&peer);
+                    if failures >= FORGET_AFTER && self.drop_unnamed(peer) {
                         return;
                     }
                     pause(&mut stop, wait).await;
@@ -255,7 +271,7 @@ impl Peers {
         if hello.chain_id != self.chain {
             return Ok(Connected::Foreign(hello.chain_id.to_string()));
         }
-        Ok(Connected::Peer(client, hello))
+        Ok(Connected::Peer(Box::new(client), hello))
     }
 
     /// While the connection stands.
@@ -331,7 +347,10 @@ impl Peers {
     async fn ask_block(&self, client: &PeerClient, peer: PeerId, query: BlockQuery) -> Event {
         match client.block_from(query).await {
             Ok(block) => Event::GotBlock { peer, query, block },
-            Err(error) => Event::AskFailed { peer, request: Request::Block(query), error: ask_error(&error) },
+            Err(error) => match ask_error(&error) {
+                None => Event::GotBlock { peer, query, block: None },
+                Some(error) => Event::AskFailed { peer, request: Request::Block(query), error },
+            },
         }
     }
 
@@ -340,7 +359,12 @@ impl Peers {
         let tx = match client.transaction_from(hash).await {
             Ok(Some(tx)) => tx,
             Ok(None) => return Event::GotTx { peer, hash, tx: None },
-            Err(error) => return Event::AskFailed { peer, request, error: ask_error(&error) },
+            Err(error) => {
+                return match ask_error(&error) {
+                    None => Event::GotTx { peer, hash, tx: None },
+                    Some(error) => Event::AskFailed { peer, request, error },
+                };
+            }
         };
         let error = match self.verifier.verify(tx).await {
             Some(Ok(tx)) => return Event::GotTx { peer, hash, tx: Some(tx) },
@@ -352,15 +376,20 @@ impl Peers {
 }
 
 enum Connected {
-    Peer(PeerClient, Hello),
+    Peer(Box<PeerClient>, Hello),
     Itself,
     Foreign(String),
 }
 
-fn ask_error(error: &ClientError) -> AskError {
+/// What an error says of the peer; `None`: it answered, and does not have what it was asked for. A peer that is too busy
+/// has not answered: it may well have it, and is asked less.
+fn ask_error(error: &ClientError) -> Option<AskError> {
     match error {
-        ClientError::BadAnswer { .. } => AskError::Malformed(error.to_string()),
-        _ => AskError::Unreachable(error.to_string()),
+        ClientError::BadAnswer { .. } => Some(AskError::Malformed(error.to_string())),
+        ClientError::Status { class: ErrorClass::Exhausted | ErrorClass::Unavailable, .. }
+        | ClientError::Unreachable { .. }
+        | ClientError::Address { .. } => Some(AskError::Unreachable(error.to_string())),
+        ClientError::Status { .. } => None,
     }
 }
 
@@ -371,3 +400,6 @@ async fn pause(stop: &mut watch::Receiver<bool>, time: Duration) {
         _ = stop.changed() => {}
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,20 +1,27 @@
 //! What the node answers over gRPC. Reads go to snapshots of the store and never wait behind writes.
 
-use crate::driver::EngineHandle;
+use crate::driver::{Command, EngineHandle};
 use crate::peers::Peers;
 use crate::verifier::Verifier;
 use blockhie_core::{
-    BlockHash, BlockQuery, ErrorClass, Genesis, ReceiptError, Store, StoreError, Tip, Transaction, TxHash, TxStatus,
-    UncheckedBlock, Unverified, Verified, query,
+    BlockHash, BlockQuery, ErrorClass, Genesis, ReceiptError, Store, StoreError, StoreRead, Tip, Transaction, TxHash,
+    TxStatus, UncheckedBlock, Unverified, query,
 };
-use blockhie_engine::PeerId;
-use blockhie_transport::{Answer, HeaderRow, Hello, LedgerService, PeerInfo, PeerService, ServiceError};
+use blockhie_engine::{Event, PeerId};
+use blockhie_transport::{
+    Answer, ConversionError, HeaderRow, Hello, LedgerService, PeerInfo, PeerService, ServiceError,
+};
 use futures::FutureExt;
 use futures::stream::{BoxStream, StreamExt};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
+
+/// How often, and how far apart, a reader looks for a view of the store and a tip that belong together. Between a batch
+/// and the publishing of its tip they differ for some microseconds.
+const LOOKS: (u32, Duration) = (100, Duration::from_millis(1));
 
 /// Both services of one node.
 pub(crate) struct Services {
@@ -28,6 +35,23 @@ pub(crate) struct Services {
 
 fn store_error(error: &StoreError) -> ServiceError {
     ServiceError::new(error.class(), error.to_string())
+}
+
+/// A view of the store, and the tip that belongs to it.
+async fn settled<'a>(
+    store: &'a dyn Store,
+    tip: &watch::Receiver<Tip>,
+) -> Result<(Box<dyn StoreRead + 'a>, Tip), ServiceError> {
+    for _ in 0..LOOKS.0 {
+        {
+            let (view, tip) = (store.snapshot(), tip.borrow().clone());
+            if view.meta().map_err(|error| store_error(&error))?.tip == Some(tip.hash) {
+                return Ok((view, tip));
+            }
+        }
+        tokio::time::sleep(LOOKS.1).await;
+    }
+    Err(ServiceError::new(ErrorClass::Unavailable, "the tip moves too fast to be read; try again"))
 }
 
 impl Services {
@@ -53,17 +77,24 @@ impl Services {
         Ok(rows)
     }
 
-    async fn verified(&self, tx: Transaction<Unverified>) -> Result<Transaction<Verified>, ServiceError> {
+    async fn take_tx(&self, from: Option<PeerId>, tx: Transaction<Unverified>) -> Result<TxHash, ServiceError> {
         match self.verifier.verify(tx).await {
-            Some(Ok(tx)) => Ok(tx),
-            Some(Err(error)) => Err(ServiceError::new(ErrorClass::Invalid, error.to_string())),
+            Some(Ok(tx)) => self.engine.submit(from, tx).await,
+            Some(Err(error)) => {
+                let reason = error.to_string();
+                self.score(from, &reason);
+                Err(ServiceError::new(ErrorClass::Invalid, reason))
+            }
             None => Err(ServiceError::new(ErrorClass::Exhausted, "too many transactions at once; try again")),
         }
     }
 
-    async fn take_tx(&self, from: Option<PeerId>, tx: Transaction<Unverified>) -> Result<TxHash, ServiceError> {
-        let tx = self.verified(tx).await?;
-        self.engine.submit(from, tx).await
+    /// Tells the engine of a message of a peer that never reaches it. A queue that is full has other worries.
+    fn score(&self, from: Option<PeerId>, reason: &str) {
+        if let Some(peer) = from {
+            let event = Event::Malformed { peer, reason: reason.to_owned() };
+            drop(self.engine.commands.try_send(Command::Event(event)));
+        }
     }
 
     /// The peer behind a connection, unless it is banned.
@@ -118,6 +149,11 @@ impl PeerService for Services {
     fn transaction_from(&self, hash: TxHash) -> Answer<'_, Option<Transaction<Unverified>>> {
         async move { self.read_tx(&hash) }.boxed()
     }
+
+    fn refused(&self, remote: SocketAddr, error: &ConversionError) {
+        tracing::debug!(%remote, %error, "message refused");
+        self.score(self.peers.behind(remote), &error.to_string());
+    }
 }
 
 impl LedgerService for Services {
@@ -127,8 +163,7 @@ impl LedgerService for Services {
 
     fn status(&self, hash: TxHash) -> Answer<'_, TxStatus> {
         async move {
-            let tip = self.tip.borrow().clone();
-            let view = self.store.snapshot();
+            let (view, tip) = settled(self.store.as_ref(), &self.tip).await?;
             query::tx_status(view.as_ref(), &self.genesis, &tip, &hash).map_err(|error| store_error(&error))
         }
         .boxed()
@@ -173,3 +208,6 @@ impl LedgerService for Services {
         futures::future::ready(Ok(self.genesis.to_bytes())).boxed()
     }
 }
+
+#[cfg(test)]
+mod tests;

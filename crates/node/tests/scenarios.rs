@@ -1,17 +1,21 @@
 //! Scenarios with real nodes, real gRPC and real proof of work, in one process.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking; helpers outside of #[test] do too")]
+
 mod common;
 
 use blockhie_core::{
-    BlockQuery, ErrorClass, Ledger, MemoryStore, OpaqueApp, Receipt, TemplateRequest, Trust, UncheckedBlock, Verdict,
-    merkle, verify_receipt,
+    BlockHash, BlockQuery, Consensus, ErrorClass, Genesis, Header, ParentContext, Receipt, Template, Trust,
+    UncheckedBlock, Verdict, genesis_block, merkle, verify_receipt,
 };
 use blockhie_node::{Config, NodeError};
-use blockhie_pow::{ProofOfWork, seal};
+use blockhie_pow::ProofOfWork;
 use blockhie_transport::{ClientError, PeerClient};
-use common::{builder, client, config, genesis, is_committed, is_final, now_ms, record, secret, start, until};
+use common::{
+    builder, client, config, forge, genesis, is_committed, is_final, now_ms, private_ledger, record, record_of, sealed,
+    start, until,
+};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_members_commit_prove_and_stop() {
@@ -79,25 +83,6 @@ async fn a_heavier_valid_past_is_taken_and_abandoned_transactions_commit_again()
     rewriter.stop().await.unwrap();
 }
 
-/// Mines the next block of a private chain with these transactions, whether they may stand there or not.
-fn forge(ledger: &mut Ledger, member: u8, txhashes: Vec<blockhie_core::TxHash>, time_ms: u64) -> UncheckedBlock {
-    let request = TemplateRequest {
-        miner: secret(member).public(),
-        now_ms: time_ms,
-        policy: &blockhie_packing::FairFirst,
-        node_index: 1,
-        node_count: 2,
-        seed: 0,
-    };
-    let mut template = ledger.template(&request).unwrap();
-    template.header.tx_root = merkle::head(&txhashes);
-    template.header.tx_count = u32::try_from(txhashes.len()).unwrap();
-    template.txhashes = txhashes;
-    let chain = *ledger.chain_id();
-    let nonce = seal(&template.header, &chain, 0, u64::MAX).unwrap();
-    template.seal(&chain, nonce, Some(&secret(member)))
-}
-
 /// Offered an invalid heavier chain, the node does not move and says why.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_invalid_heavier_past_moves_nothing_and_is_named() {
@@ -106,8 +91,7 @@ async fn an_invalid_heavier_past_moves_nothing_and_is_named() {
     let peer = PeerClient::connect(victim.address()).await.unwrap();
     let tx = record(&genesis, "twice");
     peer.transaction_to(&tx.clone().into_unverified()).await.unwrap();
-    let consensus = Arc::new(ProofOfWork::new(&genesis));
-    let mut private = Ledger::open(Arc::new(MemoryStore::new(&genesis)), consensus, Arc::new(OpaqueApp)).unwrap();
+    let mut private = private_ledger(&genesis);
     let bodies = BTreeMap::from([(tx.hash(), tx.clone())]);
     let mut time_ms = genesis.time_ms + 10;
     let good = forge(&mut private, 2, vec![tx.hash()], time_ms);
@@ -121,12 +105,39 @@ async fn an_invalid_heavier_past_moves_nothing_and_is_named() {
     let ClientError::Status { class: ErrorClass::Invalid, message, .. } = &error else { panic!("{error}") };
     assert!(message.contains("committed at height 1") && message.contains("expected"), "{message}");
     assert_eq!(victim.tip(), tip);
-    // A descendant of it, with more work still, does not move it either.
-    let mut child = bad.clone();
-    child.previous = bad.claimed_hash;
-    assert!(peer.block_to(&child).await.is_err());
+    // A descendant of it, with more work still and nothing else wrong, does not move it either.
+    let child = child_of(&genesis, &[&good, &bad]);
+    let error = peer.block_to(&child).await.unwrap_err();
+    let ClientError::Status { class: ErrorClass::Invalid, message, .. } = &error else { panic!("{error}") };
+    assert!(message.contains("not valid") && message.contains("ancestors"), "{message}");
     assert_eq!(victim.tip(), tip);
+    assert_eq!(peer.block_from(BlockQuery::Tip).await.unwrap().unwrap().claimed_hash, good.claimed_hash);
     victim.stop().await.unwrap();
+}
+
+/// A block with its own work and signature on top of these, which begin at height 1. No ledger would make it.
+fn child_of(genesis: &Genesis, chain: &[&UncheckedBlock]) -> UncheckedBlock {
+    let pow = ProofOfWork::new(genesis);
+    let mut parent = ParentContext { height: 0, time_ms: genesis.time_ms, lag_ms: 0 };
+    let mut hashes: Vec<BlockHash> = vec![genesis_block(genesis).hash];
+    for block in chain {
+        let lag_ms = pow.next_lag(&parent, block.time_ms);
+        parent = ParentContext { height: block.height, time_ms: block.time_ms, lag_ms };
+        hashes.push(block.claimed_hash);
+    }
+    let header = Header {
+        previous: *hashes.last().unwrap(),
+        tx_root: merkle::head(&[]),
+        history_root: merkle::head(&hashes),
+        siblings_root: merkle::head(&[]),
+        miner: chain[0].miner,
+        height: parent.height + 1,
+        time_ms: parent.time_ms + 10,
+        tx_count: 0,
+        target: pow.required_target(&parent),
+        nonce: 0,
+    };
+    sealed(Template { header, txhashes: Vec::new(), siblings: Vec::new() }, &genesis.chain_id(), 2)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -157,10 +168,25 @@ async fn a_full_mempool_and_a_full_disk_refuse_by_name() {
     let small = Config { mine: false, mempool_transactions: 4, ..config(&[]) };
     let node = start(&genesis, 1, small).await;
     let ledger = client(&node).await;
-    node.submit(record(&genesis, "0")).await.unwrap();
-    let error = ledger.submit(&record(&genesis, "1").into_unverified()).await.unwrap_err();
-    assert_eq!(error.class(), ErrorClass::Exhausted);
-    assert!(error.to_string().contains("of one sender: expected") || error.to_string().contains("expected at most 1"));
+    let refusal = async |sender, text| {
+        let error = ledger.submit(&record_of(&genesis, sender, text).into_unverified()).await.unwrap_err();
+        assert_eq!(error.class(), ErrorClass::Exhausted);
+        error.to_string()
+    };
+    // one sender has a quarter
+    node.submit(record_of(&genesis, 201, "0")).await.unwrap();
+    let share = refusal(201, "1").await;
+    assert!(share.contains("at most 1 transactions of one sender, got 2"), "{share}");
+    // all together have four
+    let mut taken = Vec::new();
+    for sender in 202..=204 {
+        taken.push(node.submit(record_of(&genesis, sender, "0")).await.unwrap());
+    }
+    let total = refusal(205, "0").await;
+    assert!(total.contains("at most 4 transactions, got 5"), "{total}");
+    for hash in taken {
+        assert!(ledger.transaction(hash).await.unwrap().is_some(), "what was taken is kept");
+    }
     node.stop().await.unwrap();
 
     let folder = tempfile::tempdir().unwrap();

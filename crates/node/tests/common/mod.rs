@@ -2,13 +2,16 @@
 
 // Each test binary uses its part of this module.
 #![allow(dead_code, unreachable_pub)]
+#![allow(clippy::unwrap_used, reason = "only tests call it")]
 
 use blockhie_core::genesis::{ChainKind, Member};
 use blockhie_core::{
-    CompactTarget, Genesis, Hash32, MemoryStore, Router, SecretKey, Transaction, TxHash, TxStatus, Verified, sha256,
+    ChainId, CompactTarget, Genesis, Hash32, Ledger, MemoryStore, OpaqueApp, Router, SecretKey, Template,
+    TemplateRequest, Transaction, TxHash, TxStatus, UncheckedBlock, Verified, merkle, sha256,
 };
 use blockhie_emr::EmrApp;
 use blockhie_node::{Config, Node, NodeBuilder};
+use blockhie_pow::ProofOfWork;
 use blockhie_transport::{LedgerClient, Limits};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -66,9 +69,43 @@ pub async fn start(genesis: &Genesis, member: u8, config: Config) -> Node {
 }
 
 pub fn record(genesis: &Genesis, text: &str) -> Transaction<Verified> {
+    record_of(genesis, 200, text)
+}
+
+/// A record of this sender.
+pub fn record_of(genesis: &Genesis, sender: u8, text: &str) -> Transaction<Verified> {
     let commitment = sha256(&[text.as_bytes()]);
     let payload = [&[0x0a, 0x20], commitment.as_bytes().as_slice()].concat();
-    Transaction::sign(&genesis.chain_id(), &secret(200), now_ms(), 1, None, &payload)
+    Transaction::sign(&genesis.chain_id(), &secret(sender), now_ms(), 1, None, &payload)
+}
+
+/// Mines the next block of a private chain with these transactions, whether they may stand there or not.
+pub fn forge(ledger: &mut Ledger, member: u8, txhashes: Vec<TxHash>, time_ms: u64) -> UncheckedBlock {
+    let request = TemplateRequest {
+        miner: secret(member).public(),
+        now_ms: time_ms,
+        policy: &blockhie_packing::FairFirst,
+        node_index: 1,
+        node_count: 2,
+        seed: 0,
+    };
+    let mut template = ledger.template(&request).unwrap();
+    template.header.tx_root = merkle::head(&txhashes);
+    template.header.tx_count = u32::try_from(txhashes.len()).unwrap();
+    template.txhashes = txhashes;
+    sealed(template, ledger.chain_id(), member)
+}
+
+/// With the work and the signature that it needs.
+pub fn sealed(template: Template, chain: &ChainId, member: u8) -> UncheckedBlock {
+    let nonce = blockhie_pow::seal(&template.header, chain, 0, u64::MAX).unwrap();
+    template.seal(chain, nonce, Some(&secret(member)))
+}
+
+/// A chain in memory that no node knows.
+pub fn private_ledger(genesis: &Genesis) -> Ledger {
+    let pow = Arc::new(ProofOfWork::new(genesis));
+    Ledger::open(Arc::new(MemoryStore::new(genesis)), pow, Arc::new(OpaqueApp)).unwrap()
 }
 
 pub async fn client(node: &Node) -> LedgerClient {

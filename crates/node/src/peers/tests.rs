@@ -1,0 +1,117 @@
+//! Who is asked, dialled and left alone.
+
+use super::*;
+use crate::driver::Command;
+use blockhie_core::{ChainKind, Hash32};
+
+struct World {
+    peers: Arc<Peers>,
+    commands: mpsc::Sender<PeerCommand>,
+    _engine: mpsc::Receiver<Command>,
+    _stop: watch::Sender<bool>,
+}
+
+fn world() -> World {
+    let tip = Tip {
+        height: 0,
+        hash: Hash32::ZERO,
+        time_ms: 0,
+        work: U256::zero(),
+        last_seen: Vec::new(),
+        final_height: None,
+        pending: 0,
+        alarm: None,
+    };
+    let (engine_commands, engine) = mpsc::channel(64);
+    let (stop_sender, stop) = watch::channel(false);
+    let peers = Peers::new(PeersConfig {
+        chain: Hash32([1; 32]),
+        nonce: 1,
+        listen: SocketAddr::from(([127, 0, 0, 1], 9)),
+        tip: watch::channel(tip).1,
+        engine: EngineHandle { commands: engine_commands },
+        verifier: Arc::new(Verifier::start(Hash32([1; 32]), ChainKind::Emr).unwrap()),
+        stop,
+    });
+    let (commands, receiver) = mpsc::channel(64);
+    tokio::spawn(peers.clone().route(receiver));
+    World { peers, commands, _engine: engine, _stop: stop_sender }
+}
+
+impl World {
+    fn knows(&self, peer: PeerId) -> bool {
+        self.peers.list().iter().any(|known| known.address == peer)
+    }
+
+    async fn ban(&self, peer: PeerId) {
+        self.commands.send(PeerCommand::Ban { peer, for_ms: 3_600_000 }).await.unwrap();
+        self.until(|world| world.peers.shunned(peer).is_some()).await;
+    }
+
+    async fn until(&self, done: impl Fn(&Self) -> bool) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        while !done(self) {
+            assert!(tokio::time::Instant::now() < deadline, "not in time");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+/// A port of this machine at which nobody listens.
+async fn closed_port() -> SocketAddr {
+    tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+}
+
+#[tokio::test]
+async fn a_banned_peer_holds_no_place_unless_it_is_named() {
+    let (world, stranger, named) = (world(), closed_port().await, closed_port().await);
+    world.peers.add(stranger, false);
+    world.peers.add(named, true);
+    assert!(world.knows(stranger) && world.knows(named));
+    world.ban(stranger).await;
+    world.ban(named).await;
+    world.until(|world| !world.knows(stranger)).await;
+    world.peers.add(stranger, false);
+    assert!(!world.knows(stranger), "its time is not over");
+    assert!(world.knows(named));
+    // The operator's word counts, also for one that was a stranger before.
+    world.peers.add(stranger, true);
+    assert!(world.knows(stranger) && world.peers.shunned(stranger).is_some());
+}
+
+#[tokio::test]
+async fn a_stranger_that_is_named_later_stays() {
+    let (world, peer) = (world(), closed_port().await);
+    world.peers.add(peer, false);
+    world.peers.add(peer, true);
+    assert!(!world.peers.drop_unnamed(peer) && world.knows(peer));
+}
+
+#[tokio::test]
+async fn nothing_is_taken_from_a_banned_peer_and_others_behind_its_address_are_heard() {
+    let world = world();
+    let (remote, other) = (SocketAddr::from(([192, 0, 2, 7], 50_001)), SocketAddr::from(([192, 0, 2, 7], 50_002)));
+    let peer = SocketAddr::from(([192, 0, 2, 7], 7_401));
+    let hello = |listen_port| Hello { chain_id: world.peers.chain, height: 0, work: [0; 32], listen_port, nonce: 2 };
+    world.ban(peer).await;
+    world.peers.greeted(remote, &hello(7_401));
+    assert!(world.peers.is_banned(remote) && !world.knows(peer));
+    assert!(!world.peers.is_banned(other), "it did not say that it is this peer");
+    // The port was closed and is another client's now.
+    world.peers.greeted(remote, &hello(0));
+    assert!(!world.peers.is_banned(remote));
+}
+
+#[test]
+fn an_error_that_a_peer_answers_means_that_it_has_nothing() {
+    let address = String::from("192.0.2.1:7401");
+    let status = |class| ClientError::Status { address: address.clone(), class, message: "no".into() };
+    for class in [ErrorClass::NotFound, ErrorClass::Invalid, ErrorClass::NotYet, ErrorClass::Internal] {
+        assert_eq!(ask_error(&status(class)), None, "{class:?}");
+    }
+    for class in [ErrorClass::Exhausted, ErrorClass::Unavailable] {
+        assert!(matches!(ask_error(&status(class)), Some(AskError::Unreachable(_))), "{class:?}: too busy");
+    }
+    let silent = ClientError::Unreachable { address: address.clone(), reason: "gone".into() };
+    assert!(matches!(ask_error(&silent), Some(AskError::Unreachable(_))));
+}
