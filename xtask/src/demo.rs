@@ -259,9 +259,11 @@ impl Demo {
         println!("Press enter to stop it and to verify everything offline.");
         let mut line = String::new();
         let read = std::io::stdin().read_line(&mut line).context("wait for enter")?;
-        while read == 0 {
+        if read == 0 {
             // No terminal: it runs until somebody ends this process.
-            std::thread::park();
+            loop {
+                std::thread::park();
+            }
         }
         Ok(())
     }
