@@ -41,7 +41,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     sync(&folder, path)
 }
 
-/// As [`write`], but leaves a file that is there alone and answers false.
+/// As [`write()`], but leaves a file that is there alone and answers false.
 pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<bool, Failure> {
     let (temporary, folder) = prepare(path, bytes)?;
     match temporary.persist_noclobber(path) {
