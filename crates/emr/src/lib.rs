@@ -1,7 +1,7 @@
 //! The EMR-Chain: record commitments, the vault, the patient's copy and its checks.
 //!
 //! A record's identity is its [`commitment`](commitment::commitment), computed over the exact bytes submitted. Three
-//! copies exist: the hospital's [`Vault`](vault::Vault), the patient's [`age file`](copy::patient_copy), and the
+//! copies exist: the hospital's [`Vault`], the patient's [`age file`](copy::patient_copy), and the
 //! chain's proof of existence, which says nothing of the contents.
 //!
 //! Publishing: [`publish::prepare`] or [`publish::prepare_batch`], then [`Vault::store`](vault::Vault::store), then
