@@ -6,7 +6,7 @@ use crate::error::ApiError;
 use crate::index::Index;
 use crate::limits::{EVENT_STREAMS, REQUESTS, UPLOADS};
 use crate::telemetry::Metrics;
-use blockhie_core::{Hash32, SecretKey};
+use blockhie_core::{ChainKind, Hash32, SecretKey};
 use blockhie_emr::Vault;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -20,7 +20,10 @@ const STRIPES: usize = 64;
 pub(crate) struct App(Arc<Parts>);
 
 pub(crate) struct Parts {
+    /// The EMR-Chain.
     pub(crate) emr: Arc<ChainView>,
+    /// The PHD-Chain, where the gateway was started with a node of it.
+    pub(crate) phd: Option<Arc<ChainView>>,
     pub(crate) vault: Vault,
     pub(crate) index: Arc<Index>,
     pub(crate) secret: SecretKey,
@@ -44,7 +47,7 @@ impl Deref for App {
 
 impl App {
     pub(crate) fn new(
-        emr: Arc<ChainView>,
+        (emr, phd): (Arc<ChainView>, Option<Arc<ChainView>>),
         vault: Vault,
         index: Arc<Index>,
         secret: SecretKey,
@@ -53,6 +56,7 @@ impl App {
     ) -> Self {
         Self(Arc::new(Parts {
             emr,
+            phd,
             vault,
             index,
             secret,
@@ -75,6 +79,23 @@ impl App {
         let app = self.clone();
         let done = tokio::task::spawn_blocking(move || work(&app)).await;
         done.unwrap_or_else(|error| Err(ApiError::internal(&error)))
+    }
+
+    /// A chain.
+    ///
+    /// # Errors
+    /// "Unavailable", with what to do, for the PHD-Chain of a gateway that was started without one.
+    pub(crate) fn chain(&self, kind: ChainKind) -> Result<&Arc<ChainView>, ApiError> {
+        let missing = || ApiError::unavailable("this gateway has no PHD-Chain (its operator starts it with --phd URL)");
+        match kind {
+            ChainKind::Emr => Ok(&self.emr),
+            ChainKind::Phd => self.phd.as_ref().ok_or_else(missing),
+        }
+    }
+
+    /// Every chain there is.
+    pub(crate) fn chains(&self) -> impl Iterator<Item = &Arc<ChainView>> {
+        std::iter::once(&self.emr).chain(&self.phd)
     }
 
     /// The EMR-Chain's parameters.

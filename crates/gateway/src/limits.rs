@@ -74,6 +74,9 @@ pub(crate) const RECONNECT_MOST: Duration = Duration::from_secs(4);
 /// How long a start waits for the first connection to the node.
 pub(crate) const FIRST_CONTACT: Duration = Duration::from_secs(3);
 
+/// Longest `--link-window`, seconds: a week. A link that takes longer is one that nobody waits for.
+pub(crate) const MAX_LINK_WINDOW: u64 = 7 * 24 * 3_600;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,7 @@ use axum::http::{Request, StatusCode, header};
 /// The path with identifiers in it that nothing has.
 fn filled(path: &str) -> String {
     let zero = "0".repeat(64);
-    path.replace("{record}", &zero).replace("{hash}", &zero).replace("{name}", "style.css")
+    path.replace("{record}", &zero).replace("{hash}", &zero).replace("{name}", "style.css").replace("{chain}", "emr")
 }
 
 /// Who asks, with what, and whether that is the operator.
