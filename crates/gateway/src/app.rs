@@ -4,7 +4,7 @@ use crate::access::Gate;
 use crate::chain::{ChainView, Known};
 use crate::error::ApiError;
 use crate::index::Index;
-use crate::limits::{EVENT_STREAMS, REQUESTS, UPLOADS};
+use crate::limits::{EVENT_STREAMS, PUBLIC_UPLOADS, REQUESTS, UPLOADS};
 use crate::telemetry::Metrics;
 use blockhie_core::{ChainKind, Hash32, SecretKey};
 use blockhie_emr::Vault;
@@ -30,7 +30,8 @@ pub(crate) struct Parts {
     pub(crate) gate: Gate,
     pub(crate) metrics: Metrics,
     pub(crate) stop: watch::Receiver<bool>,
-    pub(crate) uploads: Arc<Semaphore>,
+    pub(crate) uploads: Semaphore,
+    pub(crate) public_uploads: Semaphore,
     pub(crate) requests: Semaphore,
     pub(crate) streams: Arc<Semaphore>,
     /// Wakes the sweeper: something was queued.
@@ -63,7 +64,8 @@ impl App {
             gate,
             metrics: Metrics::new(),
             stop,
-            uploads: Arc::new(Semaphore::new(UPLOADS)),
+            uploads: Semaphore::new(UPLOADS),
+            public_uploads: Semaphore::new(PUBLIC_UPLOADS),
             requests: Semaphore::new(REQUESTS),
             streams: Arc::new(Semaphore::new(EVENT_STREAMS)),
             queued: Notify::new(),

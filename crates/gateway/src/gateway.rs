@@ -135,6 +135,12 @@ impl Gateway {
         self.stop.send_replace(true);
     }
 
+    /// Places for uploads of strangers that nobody holds.
+    #[cfg(test)]
+    pub(crate) fn free_public_uploads(&self) -> usize {
+        self.app.public_uploads.available_permits()
+    }
+
     /// Whether the receipt of a record is in the vault.
     #[cfg(test)]
     pub(crate) async fn receipt_is_kept(&self, record: &blockhie_core::Hash32) -> bool {

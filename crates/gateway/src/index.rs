@@ -43,6 +43,10 @@ impl VaultIndex for Index {
     fn range(&self, start: &[u8], end: &[u8], limit: usize) -> Result<IndexEntries, StoreError> {
         self.0.range(start, Some(end), limit)
     }
+
+    fn scrub(&self, keys: &[&[u8]]) -> Result<(), StoreError> {
+        self.0.scrub(keys)
+    }
 }
 
 impl Index {
