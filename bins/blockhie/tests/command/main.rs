@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking; helpers outside of #[test] do too")]
 
 mod gateway;
+mod load;
 mod node;
 mod publish;
 mod run;
