@@ -13,6 +13,7 @@ mod chain;
 pub mod cli;
 mod clock;
 mod error;
+mod fairness;
 mod form;
 mod gateway;
 mod index;

@@ -63,6 +63,11 @@ pub(crate) const PAGE_RECORDS: usize = 20;
 /// Answers of the node about transactions that are remembered until the tip changes.
 pub(crate) const HELD_STATES: usize = 4_096;
 
+/// Blocks of an answer about waits, and of the fairness page, where no number is given: four minutes at a block a second.
+pub(crate) const WAIT_BLOCKS: u32 = 256;
+/// Waits told by the node are shown for so long: reading them is the dearest thing that a node is asked for.
+pub(crate) const WAITS_AGE: Duration = Duration::from_secs(1);
+
 /// Between two passes over what is not settled.
 pub(crate) const SWEEP_EVERY: Duration = Duration::from_secs(2);
 /// Transactions of one page of a pass.
@@ -92,6 +97,7 @@ mod tests {
         const { assert!(EVENT_BLOCKS <= HELD_BLOCKS && PAGE_BLOCKS <= HELD_BLOCKS) };
         const { assert!(HELD_BLOCKS <= MAX_BLOCKS as usize && MAX_BLOCKS <= blockhie_transport::limits::MAX_HEADERS) };
         const { assert!(REQUESTS + EVENT_STREAMS + UPLOADS + PUBLIC_UPLOADS < CONNECTIONS) };
+        const { assert!(WAIT_BLOCKS <= blockhie_transport::limits::MAX_WAIT_BLOCKS) };
         assert!(SUBMIT_TIME < REQUEST_TIME && REQUEST_TIME < UPLOAD_TIME);
         assert!(STOP_TIME + GIVE_UP_TIME < Duration::from_secs(10), "a clean stop takes less than 10 s");
     }

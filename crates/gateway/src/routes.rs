@@ -1,7 +1,7 @@
 //! Every route, with who may call it, and what surrounds all of them.
 
 use crate::access::{Access, Gate, Operator, changes, from_elsewhere};
-use crate::api::{chains, records, service};
+use crate::api::{chains, network, records, service};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::limits::{MAX_FIELD_BYTES, REQUEST_TIME, UPLOAD_TIME};
@@ -62,6 +62,8 @@ pub(crate) fn table() -> Vec<Route> {
         at("POST", "/api/v1/verify", Public, Upload, post(chains::check)),
         at("GET", "/api/v1/chains/{chain}/tip", Public, Quick, get(chains::tip)),
         at("GET", "/api/v1/chains/{chain}/blocks", Public, Quick, get(chains::blocks)),
+        at("GET", "/api/v1/chains/{chain}/peers", Public, Quick, get(network::peers)),
+        at("GET", "/api/v1/chains/{chain}/waits", Public, Quick, get(network::waits)),
         at("GET", "/api/v1/events", Public, Stream, get(chains::events)),
         at("GET", "/healthz", Public, Quick, get(service::healthz)),
         at("GET", "/readyz", Public, Quick, get(service::readyz)),

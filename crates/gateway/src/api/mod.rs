@@ -1,6 +1,7 @@
 //! The JSON API. Every error is `{"error":{"class":…,"message":…}}`.
 
 pub(crate) mod chains;
+pub(crate) mod network;
 pub(crate) mod records;
 pub(crate) mod service;
 

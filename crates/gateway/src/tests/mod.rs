@@ -4,6 +4,7 @@ mod access;
 mod canary;
 mod chains;
 mod input;
+mod network;
 mod node;
 mod pages;
 mod records;
