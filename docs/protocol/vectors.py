@@ -12,8 +12,8 @@ import pathlib
 import sys
 
 from rules import (H, LEAST, ORDER, P, asert, block_sign, commitment, compact_fault, compact_json, content, decode, encode, factor, first_block,
-                   genesis, head, header, key_fault, lags, mine, path, plain, point, proto, public, seed, sign, transaction, u8, u16, u32,
-                   u64, u256, work)
+                   genesis, head, header, hkdf, key_fault, lags, mine, path, plain, point, proto, public, seed, segment_body, segment_data, sign,
+                   transaction, u8, u16, u32, u64, u256, work, xchacha20poly1305)
 
 # --- the groups of vectors.json
 
@@ -252,6 +252,97 @@ def commitments():
                       "commitment": link(g["chain_id"], seed("link"), RECORD, public(DEVICE))} for g in (EMR, PHD)]}
 
 
+def segment_contents():
+    """Samples and their data. The numbers are texts, because their digits count."""
+    base = {"code": "8867-4", "unit": "/min", "start_ms": NOW, "skipped": 0, "header": None, "crlf": False, "final_newline": True, "rate": "100",
+            "offsets": None, "values": ["515", "514", "-3", "0"]}
+    rows = [base, base | {"rate": "0.50", "skipped": 2**20, "values": ["8.50", "8.5", "8", "-0.000000000000000001", "9223372036854775807", "-9223372036854775808"]},
+            base | {"unit": "", "rate": None, "header": "timer,hr", "crlf": True, "offsets": ["0.0", "8.54790319355", "17.0958063871", "17.0958063871", "128210.0"],
+                    "values": ["515", "514", "514", "516", "496"]},
+            base | {"header": "\u00b5V", "final_newline": False, "start_ms": 0, "values": ["7"] * 300}]
+    return [row | {"body": (body := segment_body(**row)), "data": segment_data(body)} for row in rows]
+
+
+def segment_seals():
+    """Key, salt and nonce are derived, so a seal is a function of the device's secret, the place and the data."""
+    rows = []
+    for first_seq, count, data in ((0, 60, READING), (2**64 - 3, 2, b""), (5, 4, segment_contents()[0]["data"])):
+        place = PHD["chain_id"] + public(DEVICE) + u64(first_seq) + u32(count)
+        key = hkdf(DEVICE, b"blockhie/segment-key/v1\0" + place, 32)
+        salt = hkdf(DEVICE, b"blockhie/segment-salt/v1\0" + place + H(data), 32)
+        digest = segment(PHD["chain_id"], public(DEVICE), first_seq, count, salt, data)
+        nonce = hkdf(key, b"blockhie/segment-nonce/v1\0" + digest, 24)
+        opening = {"format": "blockhie-segment-opening/v1", "chain_id": PHD["chain_id"], "device": public(DEVICE), "first_seq": u64(first_seq),
+                   "count": count, "salt": salt, "length": len(data)}
+        rows.append({"device_secret": DEVICE, "chain_id": PHD["chain_id"], "device": public(DEVICE), "first_seq": first_seq, "count": count, "bytes": data,
+                     "key": key, "salt": salt, "content": digest, "nonce": nonce, "sealed": nonce + xchacha20poly1305(key, nonce, salt + data, place),
+                     "opening": compact_json(opening)})
+    return rows
+
+
+def link_terms(link_seed, record, device, audience, expiry_ms, emr=EMR["chain_id"], phd=PHD["chain_id"]):
+    return b"blockhie/link-open/v1\0" + emr + phd + link_seed + record + device + audience + u64(expiry_ms)
+
+
+def whole_chain(g, txs, who):
+    """All transactions in block 1, then empty blocks, the members in turn; a receipt of each transaction from block 1 on."""
+    blocks = [first_block(g)]
+    for at, name in enumerate(who):
+        blocks.append(mine(g, blocks, name, blocks[-1]["time_ms"] + 900 + at, [t["txhash"] for t in txs] if at == 0 else []))
+    signed = [{"header": b["preimage"], "signature": b["signature"]} for b in blocks]
+    return [compact_json({"format": "blockhie-receipt/v1", "transaction": t["canonical"], "index": i, "path": path(i, [t["txhash"] for t in txs]), "sibling": None,
+                          "block": signed[1], "history": [], "run": signed[2:]}) for i, t in enumerate(txs)]
+
+
+def links():
+    """Two links with their receipts, and what `link verify` must answer. One record has an addressee; the other none, and stands in a batch."""
+    c, d, device, owner = EMR["chain_id"], PHD["chain_id"], public(DEVICE), seed("owner of the device")
+    audience, other, expiry = public(seed("audience")), public(seed("other audience")), NOW + 86_400_000
+    digests = [content(seed(f"link salt {i}"), "application/fhir+json", b'{"value":1.50}') for i in range(4)]
+    names = [commitment(c, public(DOCTOR), public(ALICE) if i == 0 else None, x) for i, x in enumerate(digests)]
+    seeds = [seed("link of the addressed record"), seed("link of the batched record")]
+    linked = [names[0], names[2]]
+    half = lambda chain, i: transaction("LINK", chain, seed(f"one-time {chain[0]} {i}"), NOW + 1000 * i, 32, proto((1, link(chain, seeds[i], linked[i], device))))
+    emr = [transaction("RECORD", c, DOCTOR, NOW, 1, proto((1, names[0]))), transaction("RECORDS", c, DOCTOR, NOW, 7, proto((1, head(names[1:])), (2, 3))), half(c, 0), half(c, 1)]
+    phd = [transaction("DEVICE", d, owner, NOW, 16, proto((1, device), (2, device_signature(owner, DEVICE)))), half(d, 0), half(d, 1),
+           transaction("DEVICE", d, ALICE, NOW, 16, proto((1, public(ALICE)), (2, device_signature(ALICE, ALICE))))]
+    receipts = dict(zip(("RECORD", "RECORDS", "link-emr 0", "link-emr 1"), whole_chain(EMR, emr, ("alpha", "beta", "alpha"))))
+    receipts |= dict(zip(("DEVICE", "link-phd 0", "link-phd 1", "other DEVICE"), whole_chain(PHD, phd, ("alpha", "beta", "gamma"))))
+
+    def opening(i, holder, **over):
+        terms = link_terms(seeds[i], linked[i], device, audience, expiry)
+        return {"format": "blockhie-link-opening/v1", "emr": c, "phd": d, "seed": seeds[i], "issuer": public(DOCTOR), "addressee": public(ALICE) if i == 0 else "",
+                "content": digests[2 * i], "batch": {"index": 1, "path": path(1, names[1:])} if i else None, "device": device, "audience": audience,
+                "expiry_ms": expiry, "owner_signature": sign(owner, terms), "holder_signature": sign(holder, terms)} | over
+
+    text = lambda i, holder, **over: compact_json(opening(i, holder, **over))
+    good, batched = text(0, ALICE), text(1, DOCTOR)
+    stranger = sign(seed("stranger"), link_terms(seeds[0], linked[0], device, audience, expiry))
+    openings = {"addressed": good, "batched": batched, "white space": good.replace(",", ", ", 1), "no newline": good[:-1], "chains swapped": text(0, ALICE, emr=d, phd=c),
+                "one chain twice": text(0, ALICE, phd=c), "other seed": text(0, ALICE, seed=seeds[1]), "other issuer": text(0, ALICE, issuer=public(ALICE)),
+                "no addressee": text(0, ALICE, addressee=""), "other content": text(0, ALICE, content=digests[1]), "no path": text(1, DOCTOR, batch=None),
+                "other place": text(1, DOCTOR, batch={"index": 0, "path": path(1, names[1:])}), "other device": text(0, ALICE, device=public(ALICE)),
+                "later expiry": text(0, ALICE, expiry_ms=expiry + 1), "owner signature of a stranger": text(0, ALICE, owner_signature=stranger),
+                "holder signature of the issuer": text(0, DOCTOR), "holder signature of the owner": text(0, owner), "audience no key": text(0, ALICE, audience=u8(2) + bytes(31))}
+    sets = [["RECORD", "DEVICE", "link-emr 0", "link-phd 0"], ["RECORDS", "DEVICE", "link-emr 1", "link-phd 1"]]
+    case = lambda name, step, of=0, to=audience, now=NOW, receipts=None: {"opening": name, "receipts": receipts or sets[of], "audience": to, "now_ms": now, "failed": step,
+                                                                        "exit": 3 if step == "form" else 1 if step else 0}
+    swap = lambda at, name: [name if i == at else x for i, x in enumerate(sets[0])]
+    cases = [case("addressed", None), case("addressed", None, to=None), case("addressed", None, now=expiry), case("batched", None, 1),
+             case("addressed", "expiry", now=expiry + 1), case("addressed", "audience", to=other), case("white space", "form"), case("no newline", "form"),
+             case("chains swapped", "chains"), case("one chain twice", "chains"), case("other seed", "link-emr"), case("other issuer", "record"), case("no addressee", "record"),
+             case("other content", "record"), case("no path", "record", 1), case("other place", "record", 1), case("other device", "device"),
+             case("later expiry", "owner signature"), case("owner signature of a stranger", "owner signature"), case("holder signature of the issuer", "holder signature"),
+             case("holder signature of the owner", "holder signature"), case("audience no key", "audience", to=None),
+             case("addressed", "record", receipts=swap(0, "link-emr 0")), case("addressed", "record", receipts=swap(0, "RECORDS")), case("addressed", "device", receipts=swap(1, "link-phd 0")),
+             case("addressed", "device", receipts=swap(1, "other DEVICE")), case("addressed", "link-emr", receipts=swap(2, "link-emr 1")),
+             case("addressed", "link-emr", receipts=swap(2, "RECORD")), case("addressed", "link-phd", receipts=swap(3, "link-phd 1")),
+             case("addressed", "link-phd", receipts=swap(3, "DEVICE")), case("addressed", "chains", receipts=swap(2, "link-phd 0")), case("addressed", "chains", receipts=swap(3, "link-emr 0"))]
+    terms = [{"emr": c, "phd": d, "seed": s, "record": r, "device": device, "audience": audience, "expiry_ms": expiry, "signing_bytes": link_terms(s, r, device, audience, expiry),
+              "owner_secret": owner, "owner_signature": sign(owner, link_terms(s, r, device, audience, expiry)), "id": H(b"blockhie/link-id/v1\0" + s)} for s, r in zip(seeds, linked)]
+    return {"terms": terms, "receipts": receipts, "openings": openings, "cases": cases}
+
+
 def hello():
     rows = [(EMR["chain_id"], 0, 0, 0, 0), (EMR["chain_id"], 1234, 123_456_789, 50051, 0x0123456789ABCDEF), (PHD["chain_id"], 2**64 - 1, 2**256 - 1, 65535, 2**64 - 1)]
     return [{"chain_id": c, "height": h, "work": u256(w), "port": p, "nonce": n, "bytes": u8(1) + c + u64(h) + u256(w) + u16(p) + u64(n)} for c, h, w, p, n in rows]
@@ -309,7 +400,7 @@ def document():
             "transactions": transactions(), "transactions_invalid": transactions_invalid(), "merkle": merkle(), "headers": headers(), "compact": compact(),
             "asert": {"factor": [{"f": f, "factor": factor(f)} for f in (0, 1, 2, 255, 256, 21845, 32767, 32768, 32769, 49152, 65534, 65535)], "function": functions(),
                       "published": published(), "rule": schedules()},
-            "commitment": commitments(), "hello": hello(), "chain": chain()}
+            "commitment": commitments(), "link": links(), "segment_data": segment_contents(), "segment_seal": segment_seals(), "hello": hello(), "chain": chain()}
 
 
 def main():

@@ -2,8 +2,7 @@
 
 use crate::payload::Payload;
 use blockhie_core::{
-    Application, ChainKind, Genesis, Outcome, Position, Refused, State, StateRead, StoreError, Transaction, TxError,
-    Verified,
+    Application, Genesis, Outcome, Position, Refused, State, StateRead, StoreError, Transaction, TxError, Verified,
 };
 
 /// The rules of types 32 and 33, on either chain.
@@ -26,11 +25,8 @@ impl Application for CouplingApp {
     }
 
     fn admit(&self, tx: &Transaction<Verified>, _: &dyn StateRead) -> Result<Result<(), Refused>, StoreError> {
-        let expected = match self.genesis.kind {
-            ChainKind::Emr => "1 to 7",
-            ChainKind::Phd => "no type of the phd-chain yet",
-        };
-        Ok(Err(Refused::NotBuilt { tx_type: tx.tx_type(), expected: expected.into() }))
+        // No state makes one void, so what is valid is admitted.
+        Ok(self.validate(tx).map_err(|error| Refused::WouldBeVoid { reason: error.to_string() }))
     }
 
     fn apply(&self, tx: &Transaction<Verified>, _: Position, _: &mut dyn State) -> Result<Outcome, StoreError> {

@@ -1,12 +1,20 @@
 //! The coupling of the two chains: links and anchors.
 //!
-//! This release holds the rules that blocks need ([`CouplingApp`]). Its transactions are never void, change no state,
-//! and are not admitted into the mempool yet.
+//! The same person is a record on one chain and a device on the other, and only they show it. A link is one transaction
+//! on each chain with a value that says nothing by itself; its opening, signed by the device's owner and the record's
+//! holder, shows one audience that the two belong together. Checking: [`blockhie_core::verify_receipt`] on four receipts,
+//! then [`check_link`].
 
 mod app;
+pub mod link;
+pub mod opening;
 pub mod payload;
 #[cfg(test)]
 mod tests;
+pub mod verify;
 
 pub use app::CouplingApp;
+pub use link::{LinkTerms, Seed, link_commitment, link_transaction};
+pub use opening::{LINK_OPENING_FORMAT, LinkOpening, MAX_LINK_OPENING_BYTES};
 pub use payload::Payload;
+pub use verify::{LinkReceipts, check_link};

@@ -50,12 +50,7 @@ impl Payload {
     /// [`TxError::Payload`] with the rule, [`TxError::Type`] for other types.
     pub fn read(tx: &Transaction<Verified>, genesis: &Genesis) -> Result<Self, TxError> {
         match tx.tx_type() {
-            LINK => {
-                require_no_addressee(tx)?;
-                let link: Link = decode(tx)?;
-                require_len(tx, "commitment", &link.commitment, 32)?;
-                Ok(Self::Link(link))
-            }
+            LINK => read_link(tx).map(Self::Link),
             ANCHOR => {
                 let anchor: Anchor = decode(tx)?;
                 require_len(tx, "chain_id", &anchor.chain_id, 32)?;
@@ -69,6 +64,14 @@ impl Payload {
             got => Err(TxError::Type { chain: genesis.kind.name(), got }),
         }
     }
+}
+
+/// The rules of a LINK; the caller has looked at the type.
+pub(crate) fn read_link(tx: &Transaction<Verified>) -> Result<Link, TxError> {
+    require_no_addressee(tx)?;
+    let link: Link = decode(tx)?;
+    require_len(tx, "commitment", &link.commitment, 32)?;
+    Ok(link)
 }
 
 fn decode<M: Message + Default>(tx: &Transaction<Verified>) -> Result<M, TxError> {

@@ -25,4 +25,4 @@ pub use opening::{BatchPath, Certificate, Opening};
 pub use payload::Payload;
 pub use publish::{Draft, Issuer, Prepared, prepare, prepare_batch};
 pub use vault::Vault;
-pub use verify::check_record;
+pub use verify::{check_record, find_commitment};

@@ -1,7 +1,7 @@
 //! What an opening and the bytes add to a verified receipt: that this record is the committed one, and whose it is.
 
 use crate::commitment::{commitment, content_digest};
-use crate::opening::{Opening, issuer_sign_bytes};
+use crate::opening::{BatchPath, Opening, issuer_sign_bytes};
 use crate::payload::Payload;
 use blockhie_core::merkle::head_from_path;
 use blockhie_core::receipt::{Step, Verification};
@@ -78,30 +78,37 @@ fn check_bytes(record: &[u8], opening: &Opening, issuer: &PublicKey, tx: &Transa
     };
     let content = content_digest(&opening.salt, &opening.media_type, record);
     let got = commitment(&opening.chain_id, issuer, addressee.as_ref(), &content);
-    let committed = |expected: &[u8], got: Hash32| {
+    let place = find_commitment(&got, opening.batch.as_ref(), tx).map_err(|detail| fail("record", detail))?;
+    Ok(format!("{} bytes are those of record {got}{place}", record.len()))
+}
+
+/// Looks for a record's commitment in a RECORD, or by its path in a RECORDS. The text says where it stands in its batch
+/// and is empty for a RECORD. Who sent the transaction is not compared.
+///
+/// # Errors
+/// A text with what was expected and what stands there.
+pub fn find_commitment(
+    commitment: &Hash32,
+    batch: Option<&BatchPath>,
+    tx: &Transaction<Verified>,
+) -> Result<String, String> {
+    let committed = |expected: &[u8], got: &Hash32| {
         if expected == got.0 {
             return Ok(());
         }
-        Err(fail("record", format!("commitment: expected {}, got {got}", hex::encode(expected))))
+        Err(format!("commitment: expected {}, got {got}", hex::encode(expected)))
     };
-    let payload = Payload::read(tx).map_err(|error| fail("record", error.to_string()))?;
-    match (payload, &opening.batch) {
-        (Payload::Record(payload), None) => {
-            committed(&payload.commitment, got)?;
-            Ok(format!("{} bytes are those of record {got}", record.len()))
-        }
+    match (Payload::read(tx).map_err(|error| error.to_string())?, batch) {
+        (Payload::Record(payload), None) => committed(&payload.commitment, commitment).map(|()| String::new()),
         (Payload::Records(payload), Some(batch)) => {
-            let Some(root) = head_from_path(&got, batch.index, payload.count, &batch.path) else {
-                let detail = format!("batch path: does not fit record {} of {}", batch.index, payload.count);
-                return Err(fail("record", detail));
-            };
-            committed(&payload.root, root)?;
-            let place = batch.index.saturating_add(1);
-            Ok(format!("{} bytes are those of record {got}, {place} of {} in its batch", record.len(), payload.count))
+            let root = head_from_path(commitment, batch.index, payload.count, &batch.path)
+                .ok_or_else(|| format!("batch path: does not fit record {} of {}", batch.index, payload.count))?;
+            committed(&payload.root, &root)?;
+            Ok(format!(", {} of {} in its batch", batch.index.saturating_add(1), payload.count))
         }
-        (Payload::Record(_), Some(_)) => Err(fail("record", "batch: expected none with a RECORD, got a path")),
-        (Payload::Records(_), None) => Err(fail("record", "batch: expected a path with a RECORDS, got none")),
-        _ => Err(fail("record", format!("transaction type: expected 1 or 7, got {}", tx.tx_type()))),
+        (Payload::Record(_), Some(_)) => Err("batch: expected none with a RECORD, got a path".into()),
+        (Payload::Records(_), None) => Err("batch: expected a path with a RECORDS, got none".into()),
+        _ => Err(format!("transaction type: expected 1 or 7, got {}", tx.tx_type())),
     }
 }
 
