@@ -6,12 +6,16 @@
 
 mod chain;
 mod cli;
+mod clock;
 mod failure;
 mod files;
+mod http;
 mod keygen;
 mod load;
 mod output;
+mod progress;
 mod publish;
+mod status;
 mod verify;
 
 use crate::cli::{Cli, Command, RecordCommand};
