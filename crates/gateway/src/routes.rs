@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::clock::now_ms;
 use crate::error::ApiError;
 use crate::limits::{MAX_FIELD_BYTES, REQUEST_TIME, UPLOAD_TIME};
-use crate::pages::{self, assets, explorer, login, publish, verify};
+use crate::pages::{self, assets, block, explorer, fairness, login, network as peers, publish, search, verify};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
@@ -85,8 +85,11 @@ pub(crate) fn table() -> Vec<Route> {
         at("GET", "/metrics", Public, Quick, get(service::metrics)),
         at("GET", "/openapi.json", Public, Quick, get(service::openapi)),
         at("GET", "/", Public, Quick, get(explorer::blocks)),
-        at("GET", "/emr/blocks/{hash}", Public, Quick, get(explorer::block)),
-        at("GET", "/emr/tx/{hash}", Public, Quick, get(explorer::transaction)),
+        at("GET", "/{chain}/blocks/{hash}", Public, Quick, get(block::block)),
+        at("GET", "/{chain}/tx/{hash}", Public, Quick, get(block::transaction)),
+        at("GET", "/search", Public, Quick, get(search::search)),
+        at("GET", "/network", Public, Quick, get(peers::page)),
+        at("GET", "/fairness", Public, Quick, get(fairness::page)),
         at("GET", "/verify", Public, Quick, get(verify::form)),
         at("POST", "/verify", Public, Upload, post(verify::check)),
         at("GET", "/login", Public, Quick, get(login::form)),
