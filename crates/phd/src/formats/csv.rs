@@ -1,5 +1,6 @@
 //! CSV: one column of values, or milliseconds and values, with or without a header line.
 
+use super::{Line, join};
 use crate::decimal::{Decimal, DecimalError};
 use crate::samples::{CsvLayout, MAX_HEADER_BYTES, Samples, SamplesError, Timing, field};
 use std::cmp::Ordering;
@@ -135,38 +136,35 @@ impl Table {
 /// file again, byte for byte. A header is written first and wherever it or the number of columns changes.
 #[must_use]
 pub fn write_csv(segments: &[(u64, &Samples)]) -> String {
-    let mut out = String::new();
-    let mut before: Option<(&CsvLayout, bool)> = None;
-    for (_, samples) in segments {
+    join(&lines(segments))
+}
+
+pub(super) fn lines(segments: &[(u64, &Samples)]) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::new();
+    let mut before: Option<(&Option<String>, bool)> = None;
+    for (at, (_, samples)) in segments.iter().enumerate() {
         let layout = &samples.layout;
         let end = if layout.crlf { "\r\n" } else { "\n" };
         let offsets = match &samples.timing {
             Timing::Offsets(offsets) => Some(offsets),
             Timing::Rate(_) => None,
         };
-        if let Some((before, _)) = before
-            && !before.final_newline
-        {
-            out.push_str(if before.crlf { "\r\n" } else { "\n" });
-        }
-        let changed = before.is_none_or(|(before, timed)| before.header != layout.header || timed != offsets.is_some());
-        if let Some(header) = layout.header.as_ref().filter(|_| changed) {
-            out.push_str(header);
-            out.push_str(end);
+        let now = (&layout.header, offsets.is_some());
+        if let Some(header) = layout.header.as_ref().filter(|_| before != Some(now)) {
+            lines.push(Line { text: header.clone(), end, segment: Some(at), index: None });
         }
         for (index, value) in samples.values.iter().enumerate() {
-            if index > 0 {
-                out.push_str(end);
-            }
-            if let Some(offset) = offsets.and_then(|offsets| offsets.get(index)) {
-                out.push_str(&format!("{offset},"));
-            }
-            out.push_str(&value.to_string());
+            let text = match offsets.and_then(|offsets| offsets.get(index)) {
+                Some(offset) => format!("{offset},{value}"),
+                None => value.to_string(),
+            };
+            lines.push(Line { text, end, segment: Some(at), index: Some(index) });
         }
-        if layout.final_newline {
-            out.push_str(end);
-        }
-        before = Some((layout, offsets.is_some()));
+        before = Some(now);
     }
-    out
+    let unfinished = segments.last().is_some_and(|(_, samples)| !samples.layout.final_newline);
+    if let Some(last) = lines.last_mut().filter(|_| unfinished) {
+        last.end = "";
+    }
+    lines
 }

@@ -4,7 +4,7 @@
 //! sampled data without a fixed period (R5 added `offsets`), and components share the time of their Observation, so
 //! readings with times of their own become one Observation each: long, and nothing in it is untrue.
 
-use super::rfc3339;
+use super::{Line, join, rfc3339};
 use crate::decimal::Decimal;
 use crate::samples::{Samples, Timing};
 use blockhie_core::{ChainId, PublicKey};
@@ -15,21 +15,31 @@ pub const IDENTIFIER_SYSTEM: &str = "urn:blockhie:phd";
 /// Digits after the point of a period in ms that does not come out even: below a picosecond.
 const PERIOD_SCALE: u8 = 9;
 
-/// Writes segments as one Bundle. Values keep their digits. The text holds no identity of a person: who has one adds
-/// `subject`.
+/// Writes segments as one Bundle, an entry a line. Values keep their digits. The text holds no identity of a person: who
+/// has one adds `subject`.
 #[must_use]
 pub fn write_fhir(chain: &ChainId, device: &PublicKey, segments: &[(u64, &Samples)]) -> String {
-    let mut entries = Vec::new();
-    for (first_seq, samples) in segments {
+    join(&lines(chain, device, segments))
+}
+
+pub(super) fn lines(chain: &ChainId, device: &PublicKey, segments: &[(u64, &Samples)]) -> Vec<Line> {
+    let frame = |text: &str| Line { text: text.to_owned(), end: "\n", segment: None, index: None };
+    let mut lines = vec![frame("{\"resourceType\":\"Bundle\",\"type\":\"collection\",\"entry\":[")];
+    for (at, (first_seq, samples)) in segments.iter().enumerate() {
+        let line = |index, text: String| Line { text: text + ",", end: "\n", segment: Some(at), index };
         match &samples.timing {
-            Timing::Rate(hz) => entries.push(sampled(chain, device, *first_seq, samples, *hz)),
+            Timing::Rate(hz) => lines.push(line(None, sampled(chain, device, *first_seq, samples, *hz))),
             Timing::Offsets(_) => {
-                entries.extend((0..samples.len()).map(|index| single(chain, device, *first_seq, samples, index)));
+                let text = |index| single(chain, device, *first_seq, samples, index);
+                lines.extend((0..samples.len()).map(|index| line(Some(index), text(index))));
             }
         }
     }
-    let entries = entries.join(",\n");
-    format!("{{\"resourceType\":\"Bundle\",\"type\":\"collection\",\"entry\":[\n{entries}\n]}}\n")
+    if let Some(last) = lines.last_mut().filter(|last| last.segment.is_some()) {
+        last.text.pop();
+    }
+    lines.push(frame("]}"));
+    lines
 }
 
 fn entry(chain: &ChainId, device: &PublicKey, seq: u64, samples: &Samples, rest: &str) -> String {

@@ -1,7 +1,7 @@
 //! CSV in; CSV, JSON Lines and FHIR out.
 
 use super::{any_samples, chain, decimal, pulse, secret, timed};
-use crate::formats::{CsvError, read_csv, rfc3339, write_csv, write_fhir, write_jsonl};
+use crate::formats::{CsvError, Format, lines, read_csv, rfc3339, write_csv, write_fhir, write_jsonl};
 use crate::{Carriage, Samples, Timing, prepare_segment, unseal};
 use proptest::prelude::*;
 
@@ -103,6 +103,21 @@ fn segments_of_other_files_keep_their_headers() {
     let mut open = pulse();
     open.layout.final_newline = false;
     assert_eq!(write_csv(&[(0, &open), (4, &open)]), "530\n518\n506\n494.5\n530\n518\n506\n494.5");
+}
+
+#[test]
+fn every_line_knows_its_segment_and_reading() {
+    let (a, b) = (pulse(), timed());
+    let placed = |format| -> Vec<(Option<usize>, Option<usize>)> {
+        let lines = lines(format, &chain(), &secret(3).public(), &[(0, &a), (4, &b)]);
+        lines.iter().map(|line| (line.segment, line.index)).collect()
+    };
+    let csv = placed(Format::Csv);
+    assert_eq!((csv.len(), csv[3], csv[4], csv[5]), (9, (Some(0), Some(3)), (Some(1), None), (Some(1), Some(0))));
+    let jsonl = placed(Format::Jsonl);
+    assert_eq!((jsonl.len(), jsonl[4]), (8, (Some(1), Some(0))));
+    let fhir = placed(Format::Fhir);
+    assert_eq!((fhir.len(), fhir[0], fhir[1], fhir[5]), (7, (None, None), (Some(0), None), (Some(1), Some(3))));
 }
 
 #[test]
