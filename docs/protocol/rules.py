@@ -3,9 +3,11 @@
 Used by vectors.py only. Short and slow on purpose.
 """
 import hashlib
+import hmac
 import json
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 # --- primitives
@@ -262,6 +264,64 @@ def content(salt, media_type, data):
 
 def commitment(chain_id, issuer, addressee, digest):
     return H(b"blockhie/record/v1\0" + chain_id + issuer + (b"\0" if addressee is None else b"\1" + addressee) + digest)
+
+
+def hkdf(secret, info, length):
+    """HKDF-SHA256 without salt, up to one block."""
+    extracted = hmac.digest(bytes(32), secret, "sha256")
+    return hmac.digest(extracted, info + b"\1", "sha256")[:length]
+
+
+def hchacha20(key, nonce16):
+    little = lambda raw: [int.from_bytes(raw[i:i + 4], "little") for i in range(0, len(raw), 4)]
+    state = little(b"expand 32-byte k" + key + nonce16)
+    turn = lambda n, by: (n << by | n >> 32 - by) & 0xFFFFFFFF
+    columns, diagonals = [(i, 4 + i, 8 + i, 12 + i) for i in range(4)], [(i, 4 + (i + 1) % 4, 8 + (i + 2) % 4, 12 + (i + 3) % 4) for i in range(4)]
+    for a, b, c, d in (columns + diagonals) * 10:
+        for x, y, z, by in ((a, b, d, 16), (c, d, b, 12), (a, b, d, 8), (c, d, b, 7)):
+            state[x] = (state[x] + state[y]) & 0xFFFFFFFF
+            state[z] = turn(state[z] ^ state[x], by)
+    return b"".join(n.to_bytes(4, "little") for n in state[:4] + state[12:])
+
+
+def xchacha20poly1305(key, nonce24, plaintext, associated):
+    return ChaCha20Poly1305(hchacha20(key, nonce24[:16])).encrypt(bytes(4) + nonce24[16:], plaintext, associated)
+
+
+def zigzag(n):
+    return varint(2 * n if n >= 0 else -2 * n - 1)
+
+
+def column(texts, even):
+    """A column of decimal texts: largest scale, scales if they differ, then differences (of differences)."""
+    scales = [len(t.partition(".")[2]) for t in texts]
+    top = max(scales)
+    numbers = [int(t.replace(".", "")) * 10 ** (top - s) for t, s in zip(texts, scales)]
+    out = u8(top) + (b"\0" if set(scales) == {top} else b"\1" + bytes(scales))
+    last = step = 0
+    for n in numbers:
+        out += zigzag(n - last - step)
+        step, last = (n - last if even else 0), n
+    return out
+
+
+def segment_body(code, unit, start_ms, skipped, header, crlf, final_newline, rate, offsets, values):
+    short = lambda t: u8(len(t.encode())) + t.encode()
+    out = short(code) + short(unit) + varint(start_ms) + varint(skipped)
+    out += u8(crlf | (not final_newline) << 1 | (header is not None) << 2) + (b"" if header is None else short(header))
+    if offsets is None:
+        scale = len(rate.partition(".")[2])
+        out += b"\0" + varint(int(rate.replace(".", ""))) + u8(scale) + varint(len(values))
+    else:
+        out += b"\1" + varint(len(values)) + column(offsets, True)
+    return out + column(values, False)
+
+
+def segment_data(body):
+    """DEFLATE in stored blocks: the one form that every compressor's version agrees on."""
+    blocks = [body[i:i + 65_535] for i in range(0, len(body), 65_535)]
+    stored = b"".join(u8(i == len(blocks) - 1) + len(b).to_bytes(2, "little") + (len(b) ^ 0xFFFF).to_bytes(2, "little") + b for i, b in enumerate(blocks))
+    return u8(1) + u32(len(body)) + stored
 
 
 def plain(value):

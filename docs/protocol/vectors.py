@@ -12,8 +12,8 @@ import pathlib
 import sys
 
 from rules import (H, LEAST, ORDER, P, asert, block_sign, commitment, compact_fault, compact_json, content, decode, encode, factor, first_block,
-                   genesis, head, header, key_fault, lags, mine, path, plain, point, proto, public, seed, sign, transaction, u8, u16, u32,
-                   u64, u256, work)
+                   genesis, head, header, hkdf, key_fault, lags, mine, path, plain, point, proto, public, seed, segment_body, segment_data, sign,
+                   transaction, u8, u16, u32, u64, u256, work, xchacha20poly1305)
 
 # --- the groups of vectors.json
 
@@ -252,6 +252,34 @@ def commitments():
                       "commitment": link(g["chain_id"], seed("link"), RECORD, public(DEVICE))} for g in (EMR, PHD)]}
 
 
+def segment_contents():
+    """Samples and their data. The numbers are texts, because their digits count."""
+    base = {"code": "8867-4", "unit": "/min", "start_ms": NOW, "skipped": 0, "header": None, "crlf": False, "final_newline": True, "rate": "100",
+            "offsets": None, "values": ["515", "514", "-3", "0"]}
+    rows = [base, base | {"rate": "0.50", "skipped": 2**20, "values": ["8.50", "8.5", "8", "-0.000000000000000001", "9223372036854775807", "-9223372036854775808"]},
+            base | {"unit": "", "rate": None, "header": "timer,hr", "crlf": True, "offsets": ["0.0", "8.54790319355", "17.0958063871", "17.0958063871", "128210.0"],
+                    "values": ["515", "514", "514", "516", "496"]},
+            base | {"header": "\u00b5V", "final_newline": False, "start_ms": 0, "values": ["7"] * 300}]
+    return [row | {"body": (body := segment_body(**row)), "data": segment_data(body)} for row in rows]
+
+
+def segment_seals():
+    """Key, salt and nonce are derived, so a seal is a function of the device's secret, the place and the data."""
+    rows = []
+    for first_seq, count, data in ((0, 60, READING), (2**64 - 3, 2, b""), (5, 4, segment_contents()[0]["data"])):
+        place = PHD["chain_id"] + public(DEVICE) + u64(first_seq) + u32(count)
+        key = hkdf(DEVICE, b"blockhie/segment-key/v1\0" + place, 32)
+        salt = hkdf(DEVICE, b"blockhie/segment-salt/v1\0" + place + H(data), 32)
+        digest = segment(PHD["chain_id"], public(DEVICE), first_seq, count, salt, data)
+        nonce = hkdf(key, b"blockhie/segment-nonce/v1\0" + digest, 24)
+        opening = {"format": "blockhie-segment-opening/v1", "chain_id": PHD["chain_id"], "device": public(DEVICE), "first_seq": u64(first_seq),
+                   "count": count, "salt": salt, "length": len(data)}
+        rows.append({"device_secret": DEVICE, "chain_id": PHD["chain_id"], "device": public(DEVICE), "first_seq": first_seq, "count": count, "bytes": data,
+                     "key": key, "salt": salt, "content": digest, "nonce": nonce, "sealed": nonce + xchacha20poly1305(key, nonce, salt + data, place),
+                     "opening": compact_json(opening)})
+    return rows
+
+
 def link_terms(link_seed, record, device, audience, expiry_ms, emr=EMR["chain_id"], phd=PHD["chain_id"]):
     return b"blockhie/link-open/v1\0" + emr + phd + link_seed + record + device + audience + u64(expiry_ms)
 
@@ -372,7 +400,7 @@ def document():
             "transactions": transactions(), "transactions_invalid": transactions_invalid(), "merkle": merkle(), "headers": headers(), "compact": compact(),
             "asert": {"factor": [{"f": f, "factor": factor(f)} for f in (0, 1, 2, 255, 256, 21845, 32767, 32768, 32769, 49152, 65534, 65535)], "function": functions(),
                       "published": published(), "rule": schedules()},
-            "commitment": commitments(), "link": links(), "hello": hello(), "chain": chain()}
+            "commitment": commitments(), "link": links(), "segment_data": segment_contents(), "segment_seal": segment_seals(), "hello": hello(), "chain": chain()}
 
 
 def main():

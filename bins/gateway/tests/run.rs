@@ -98,7 +98,7 @@ fn it_starts_without_a_node_says_one_line_and_stops() {
     let _idle = TcpStream::connect(running.address).unwrap();
     let (rest, log) = running.stop("-TERM");
     assert_eq!(rest, "", "one line on stdout");
-    assert!(log.contains("--phd is not used") && log.contains("no node yet") && log.contains("stopped"), "{log}");
+    assert!(!log.contains("not used") && log.contains("no node yet") && log.contains("stopped"), "{log}");
     let token = std::fs::read_to_string(folder.path().join("data/token")).unwrap();
     assert!(log.contains("data/token") && !log.contains(token.trim()));
     let (_, log) = Running::start(folder.path(), &[]).stop("-INT");

@@ -70,23 +70,44 @@ pub fn read(path: &Path) -> Result<SecretKey, KeyFileError> {
     Ok(SecretKey::from_seed(seed))
 }
 
-/// Writes a secret to a new file (0600) and syncs it.
+/// Writes a secret to a new file (0600), whole or not at all: a crash in between leaves no half a key under its name.
+/// It is written beside it, synced, and linked into place, which unlike a rename never replaces a file.
 ///
 /// # Errors
 /// [`KeyFileError`]; [`KeyFileError::Exists`] when there is a file already.
 pub fn write_new(path: &Path, secret: &SecretKey) -> Result<(), KeyFileError> {
     let io = |action| move |source| KeyFileError::Io { path: path.display().to_string(), action, source };
+    let exists = || KeyFileError::Exists { path: path.display().to_string() };
+    if path.symlink_metadata().is_ok() {
+        return Err(exists());
+    }
+    let mut random = [0; 8];
+    getrandom::fill(&mut random)?;
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(format!(".{}.tmp", hex::encode(random)));
+    let written = write_synced(Path::new(&temporary), secret).map_err(io("write"));
+    let linked = written.and_then(|()| {
+        std::fs::hard_link(&temporary, path).map_err(|source| match source.kind() {
+            ErrorKind::AlreadyExists => exists(),
+            _ => io("create")(source),
+        })
+    });
+    // Also after a failure; then the file may not be there.
+    let _ = std::fs::remove_file(&temporary);
+    linked?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(io("sync the folder"))
+}
+
+fn write_synced(path: &Path, secret: &SecretKey) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path).map_err(|source| match source.kind() {
-        ErrorKind::AlreadyExists => KeyFileError::Exists { path: path.display().to_string() },
-        _ => io("create")(source),
-    })?;
+    let mut file = options.open(path)?;
     let line = Zeroizing::new(hex::encode(secret.seed()) + "\n");
-    file.write_all(line.as_bytes()).map_err(io("write"))?;
-    file.sync_all().map_err(io("sync"))
+    file.write_all(line.as_bytes())?;
+    file.sync_all()
 }
 
 /// Makes a fresh secret and writes it to a new file.
@@ -111,6 +132,8 @@ mod tests {
         let secret = generate(&path).unwrap();
         assert_eq!(read(&path).unwrap().public(), secret.public());
         assert!(matches!(generate(&path), Err(KeyFileError::Exists { .. })));
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "no half-written file is left beside it");
+        assert!(matches!(generate(&folder.join("no/key")), Err(KeyFileError::Io { .. })));
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;

@@ -4,9 +4,9 @@ use crate::access::Gate;
 use crate::chain::{ChainView, Known};
 use crate::error::ApiError;
 use crate::index::Index;
-use crate::limits::{EVENT_STREAMS, REQUESTS, UPLOADS};
+use crate::limits::{EVENT_STREAMS, PUBLIC_UPLOADS, REQUESTS, UPLOADS};
 use crate::telemetry::Metrics;
-use blockhie_core::{Hash32, SecretKey};
+use blockhie_core::{ChainKind, Hash32, SecretKey};
 use blockhie_emr::Vault;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -20,14 +20,18 @@ const STRIPES: usize = 64;
 pub(crate) struct App(Arc<Parts>);
 
 pub(crate) struct Parts {
+    /// The EMR-Chain.
     pub(crate) emr: Arc<ChainView>,
+    /// The PHD-Chain, where the gateway was started with a node of it.
+    pub(crate) phd: Option<Arc<ChainView>>,
     pub(crate) vault: Vault,
     pub(crate) index: Arc<Index>,
     pub(crate) secret: SecretKey,
     pub(crate) gate: Gate,
     pub(crate) metrics: Metrics,
     pub(crate) stop: watch::Receiver<bool>,
-    pub(crate) uploads: Arc<Semaphore>,
+    pub(crate) uploads: Semaphore,
+    pub(crate) public_uploads: Semaphore,
     pub(crate) requests: Semaphore,
     pub(crate) streams: Arc<Semaphore>,
     /// Wakes the sweeper: something was queued.
@@ -44,7 +48,7 @@ impl Deref for App {
 
 impl App {
     pub(crate) fn new(
-        emr: Arc<ChainView>,
+        (emr, phd): (Arc<ChainView>, Option<Arc<ChainView>>),
         vault: Vault,
         index: Arc<Index>,
         secret: SecretKey,
@@ -53,13 +57,15 @@ impl App {
     ) -> Self {
         Self(Arc::new(Parts {
             emr,
+            phd,
             vault,
             index,
             secret,
             gate,
             metrics: Metrics::new(),
             stop,
-            uploads: Arc::new(Semaphore::new(UPLOADS)),
+            uploads: Semaphore::new(UPLOADS),
+            public_uploads: Semaphore::new(PUBLIC_UPLOADS),
             requests: Semaphore::new(REQUESTS),
             streams: Arc::new(Semaphore::new(EVENT_STREAMS)),
             queued: Notify::new(),
@@ -75,6 +81,23 @@ impl App {
         let app = self.clone();
         let done = tokio::task::spawn_blocking(move || work(&app)).await;
         done.unwrap_or_else(|error| Err(ApiError::internal(&error)))
+    }
+
+    /// A chain.
+    ///
+    /// # Errors
+    /// "Unavailable", with what to do, for the PHD-Chain of a gateway that was started without one.
+    pub(crate) fn chain(&self, kind: ChainKind) -> Result<&Arc<ChainView>, ApiError> {
+        let missing = || ApiError::unavailable("this gateway has no PHD-Chain (its operator starts it with --phd URL)");
+        match kind {
+            ChainKind::Emr => Ok(&self.emr),
+            ChainKind::Phd => self.phd.as_ref().ok_or_else(missing),
+        }
+    }
+
+    /// Every chain there is.
+    pub(crate) fn chains(&self) -> impl Iterator<Item = &Arc<ChainView>> {
+        std::iter::once(&self.emr).chain(&self.phd)
     }
 
     /// The EMR-Chain's parameters.

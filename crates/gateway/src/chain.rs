@@ -139,7 +139,7 @@ impl ChainView {
             states: Mutex::default(),
             index,
         };
-        if let Some(bytes) = view.index.genesis()? {
+        if let Some(bytes) = view.index.genesis(kind)? {
             let known = view.parse(&bytes)?;
             let _ = view.known.set(Arc::new(known));
         }
@@ -245,6 +245,19 @@ impl ChainView {
         rows(&self.client()?, &known, from, limit).await
     }
 
+    /// Whether the node is there and told its tip; else why not.
+    ///
+    /// # Errors
+    /// The reason.
+    pub(crate) fn ready(&self) -> Result<u64, String> {
+        let feed = self.feed.borrow();
+        match (&feed.away, &feed.tip) {
+            (None, Some(tip)) => Ok(tip.height),
+            (Some(away), _) => Err(away.clone()),
+            (None, None) => Err("connecting".into()),
+        }
+    }
+
     /// Keeps the connection and the feed until `stop` says true.
     pub(crate) async fn follow(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let mut wait = RECONNECT_LEAST;
@@ -257,10 +270,10 @@ impl ChainView {
             let mut was_there = false;
             self.feed.send_modify(|feed| was_there = feed.away.replace(error.to_string()).is_none());
             if was_there {
-                tracing::warn!(%error, "lost the node; records are kept and submitted when it is back");
+                tracing::warn!(chain = self.slug(), %error, "lost the node; what is kept here is submitted when it is back");
                 wait = RECONNECT_LEAST;
             } else {
-                tracing::debug!(%error, "node");
+                tracing::debug!(chain = self.slug(), %error, "node");
             }
             tokio::select! {
                 () = stopped(&mut stop) => return,
@@ -280,7 +293,7 @@ impl ChainView {
             let rows = self.newest(&client, &known, &tip).await?;
             let new = lock(&self.client).replace(client.clone()).is_none();
             if new {
-                tracing::info!(chain = %known.chain_id, height = tip.height, "connected to the node");
+                tracing::info!(chain = self.slug(), id = %known.chain_id, height = tip.height, "connected to the node");
             }
             self.feed.send_replace(Feed { tip: Some(tip), rows: Arc::new(rows), away: None });
         }
@@ -292,7 +305,7 @@ impl ChainView {
         let bytes = client.genesis().await?;
         let known = self.parse(&bytes)?;
         let Some(expected) = self.known.get() else {
-            self.index.set_genesis(&bytes)?;
+            self.index.set_genesis(self.kind, &bytes)?;
             return Ok(Arc::clone(self.known.get_or_init(|| Arc::new(known))));
         };
         if expected.chain_id != known.chain_id {

@@ -1,20 +1,21 @@
 //! The command `gateway`.
 
 use crate::gateway::{Config, Gateway, StartError};
-use crate::limits::GIVE_UP_TIME;
+use crate::limits::{GIVE_UP_TIME, MAX_LINK_WINDOW};
 use crate::telemetry::log_to_stderr;
 use clap::{Args, Parser, Subcommand};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 use tokio::net::TcpListener;
 
 /// Exit code of a wrong command line.
 const USAGE: u8 = 64;
 
 const EXAMPLES: &str = "Examples:
-  gateway run --data-dir ./gw --key hospital.key --emr http://127.0.0.1:7001
+  gateway run --data-dir ./gw --key hospital.key --emr http://127.0.0.1:7001 --phd http://127.0.0.1:7002
   gateway run --data-dir ./gw --key hospital.key --emr http://10.0.0.5:7001 --vault /srv/vault --listen 127.0.0.1:8080
 
 The operator's token is made at the first run: DATA_DIR/token. Publish with it:
@@ -49,9 +50,12 @@ struct Run {
     /// Node of the EMR-Chain.
     #[arg(long, value_name = "URL")]
     emr: String,
-    /// Node of the PHD-Chain. Accepted, and not used until that chain exists.
+    /// Node of the PHD-Chain; without one there are no devices and no links.
     #[arg(long, value_name = "URL")]
     phd: Option<String>,
+    /// The two halves of a link are sent at independent times within this long, so that their distance tells little.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(..=MAX_LINK_WINDOW))]
+    link_window: u64,
     /// Folder of the sealed records [default: DATA_DIR/vault].
     #[arg(long, value_name = "DIR")]
     vault: Option<PathBuf>,
@@ -124,10 +128,8 @@ pub fn main() -> ExitCode {
 impl Run {
     fn run(self) -> Result<(), RunError> {
         let vault = self.vault.unwrap_or_else(|| self.data_dir.join("vault"));
-        let config = Config { data_dir: self.data_dir, key: self.key, emr: self.emr, vault };
-        if self.phd.is_some() {
-            tracing::warn!("--phd is not used until the PHD-Chain exists");
-        }
+        let Self { data_dir, key, emr, phd, .. } = self;
+        let config = Config { data_dir, key, emr, phd, vault, link_window: Duration::from_secs(self.link_window) };
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|source| RunError::System { action: "start the runtime", source })?;
         let ended = runtime.block_on(serve(&config, self.listen));
@@ -147,7 +149,7 @@ async fn serve(config: &Config, address: SocketAddr) -> Result<(), RunError> {
     }
     gateway.start().await;
     if let Some(reason) = gateway.away() {
-        tracing::warn!(%reason, "no node yet: pages and publishing wait for it (see --emr); /readyz says 503");
+        tracing::warn!(%reason, "no node yet: pages and publishing wait for it (see --emr and --phd); /readyz says 503");
     }
     let local = listener.local_addr().map_err(|source| RunError::System { action: "read the address", source })?;
     let mut stdout = std::io::stdout().lock();

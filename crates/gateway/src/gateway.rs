@@ -2,7 +2,7 @@
 
 use crate::access::Gate;
 use crate::app::App;
-use crate::chain::ChainView;
+use crate::chain::{ChainView, stopped};
 use crate::index::Index;
 use crate::limits::FIRST_CONTACT;
 use crate::{records, routes, server};
@@ -13,6 +13,7 @@ use blockhie_emr::Vault;
 use blockhie_store::FolderBlobs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -25,6 +26,10 @@ pub struct Config {
     pub key: PathBuf,
     /// The node of the EMR-Chain: `http://host:port`.
     pub emr: String,
+    /// The node of the PHD-Chain; without one there are no devices and no links.
+    pub phd: Option<String>,
+    /// The two legs of a link are sent at times drawn from this long, independently: their distance then tells little.
+    pub link_window: Duration,
     /// The sealed records.
     pub vault: PathBuf,
 }
@@ -83,9 +88,13 @@ impl Gateway {
         let token = config.data_dir.join("token");
         let (gate, token_made) = Gate::open(&token)?;
         let (stop, stopped) = watch::channel(false);
-        let emr = ChainView::new(ChainKind::Emr, config.emr.clone(), index.clone());
-        let emr = Arc::new(emr.map_err(|error| StartError::Chain { reason: error.to_string() })?);
-        let app = App::new(emr, vault, index, secret, gate, stopped);
+        let view = |kind, url: &String| {
+            let view = ChainView::new(kind, url.clone(), index.clone());
+            view.map(Arc::new).map_err(|error| StartError::Chain { reason: error.to_string() })
+        };
+        let emr = view(ChainKind::Emr, &config.emr)?;
+        let phd = config.phd.as_ref().map(|url| view(ChainKind::Phd, url)).transpose()?;
+        let app = App::new((emr, phd), vault, index, secret, gate, stopped);
         Ok(Self { app, stop, token, token_made })
     }
 
@@ -100,26 +109,36 @@ impl Gateway {
         routes::router(&self.app)
     }
 
-    /// Starts the tasks that follow the node and pass through the queue, inside a tokio runtime. Waits for the first
-    /// contact with the node, but not long: a gateway starts without one.
+    /// Starts the tasks that follow the nodes and pass through the queue, inside a tokio runtime. Waits for the first
+    /// contact with each node, but not long: a gateway starts without them.
     pub async fn start(&self) {
-        let mut feed = self.app.emr.feed();
-        feed.mark_unchanged();
-        tokio::spawn(Arc::clone(&self.app.emr).follow(self.app.stop.clone()));
-        let _ = tokio::time::timeout(FIRST_CONTACT, feed.changed()).await;
+        let contacts = self.app.chains().map(|chain| {
+            let mut feed = chain.feed();
+            feed.mark_unchanged();
+            tokio::spawn(Arc::clone(chain).follow(self.app.stop.clone()));
+            tokio::spawn(observe(self.app.clone(), Arc::clone(chain)));
+            async move { drop(feed.changed().await) }
+        });
+        let _ = tokio::time::timeout(FIRST_CONTACT, futures::future::join_all(contacts)).await;
         tokio::spawn(records::sweeper::run(self.app.clone()));
     }
 
-    /// Why the node is not there, if it is not.
+    /// Which node is not there and why, if one is not.
     #[must_use]
     pub fn away(&self) -> Option<String> {
-        self.app.emr.feed().borrow().away.clone()
+        self.app.chains().find_map(|chain| chain.ready().err().map(|reason| format!("{}: {reason}", chain.slug())))
     }
 
     /// Tells the tasks to end, as a crash would, but for the locks.
     #[cfg(test)]
     pub(crate) fn abandon(&self) {
         self.stop.send_replace(true);
+    }
+
+    /// Places for uploads of strangers that nobody holds.
+    #[cfg(test)]
+    pub(crate) fn free_public_uploads(&self) -> usize {
+        self.app.public_uploads.available_permits()
     }
 
     /// Whether the receipt of a record is in the vault.
@@ -136,6 +155,21 @@ impl Gateway {
             self.stop.send_replace(true);
         };
         server::serve(listener, self.router(), stop).await;
+    }
+}
+
+/// Keeps the metrics of a node current.
+async fn observe(app: App, chain: Arc<ChainView>) {
+    let (mut stop, mut feed) = (app.stop.clone(), chain.feed());
+    loop {
+        {
+            let feed = feed.borrow_and_update();
+            app.metrics.node(chain.slug(), feed.away.is_none(), feed.tip.as_ref().map(|tip| tip.height));
+        }
+        tokio::select! {
+            () = stopped(&mut stop) => return,
+            changed = feed.changed() => if changed.is_err() { return },
+        }
     }
 }
 

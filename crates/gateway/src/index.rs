@@ -1,17 +1,17 @@
 //! The gateway's own durable map: the vault's entries, and beside them a few of its own.
 //!
 //! - `vault/…`: the vault's
-//! - `gateway/genesis` → canonical bytes of the chain's genesis, from the first contact with the node
+//! - `gateway/genesis`, `gateway/genesis/phd` → canonical bytes of the genesis of the EMR-Chain (the name it had before
+//!   there was another) and of the PHD-Chain, from the first contact with the node
 //! - `gateway/idempotency/` ‖ SHA-256 of the key → [`Replay`]
 //! - `gateway/accepted/` ‖ txhash → what the node said last: [`ACCEPTED`] or [`VOID`]; absent until it took it
 
-use blockhie_core::{Hash32, StoreError, TxHash, sha256};
+use blockhie_core::{ChainKind, Hash32, StoreError, TxHash, sha256};
 use blockhie_emr::vault::{IndexChange, IndexEntries, VaultIndex};
 use blockhie_store::KeyValue;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-const GENESIS: &[u8] = b"gateway/genesis";
 /// The node has the transaction.
 pub(crate) const ACCEPTED: &[u8] = b"accepted";
 /// It was committed and is void: nothing more comes of it.
@@ -43,6 +43,10 @@ impl VaultIndex for Index {
     fn range(&self, start: &[u8], end: &[u8], limit: usize) -> Result<IndexEntries, StoreError> {
         self.0.range(start, Some(end), limit)
     }
+
+    fn scrub(&self, keys: &[&[u8]]) -> Result<(), StoreError> {
+        self.0.scrub(keys)
+    }
 }
 
 impl Index {
@@ -50,12 +54,12 @@ impl Index {
         KeyValue::open(path).map(Self)
     }
 
-    pub(crate) fn genesis(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        self.0.get(GENESIS)
+    pub(crate) fn genesis(&self, kind: ChainKind) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.get(genesis_key(kind))
     }
 
-    pub(crate) fn set_genesis(&self, bytes: &[u8]) -> Result<(), StoreError> {
-        self.0.put_all(vec![(GENESIS.to_vec(), Some(bytes.to_vec()))])
+    pub(crate) fn set_genesis(&self, kind: ChainKind, bytes: &[u8]) -> Result<(), StoreError> {
+        self.0.put_all(vec![(genesis_key(kind).to_vec(), Some(bytes.to_vec()))])
     }
 
     pub(crate) fn replay(&self, key: &Hash32) -> Result<Option<Replay>, StoreError> {
@@ -86,6 +90,13 @@ pub(crate) fn keep_replay(key: &Hash32, replay: &Replay) -> IndexChange {
 /// The digest under which an idempotency key is kept: of fixed length, and not the text that a client chose.
 pub(crate) fn idempotency_digest(key: &str) -> Hash32 {
     sha256(&[b"blockhie/idempotency/v1\0", key.as_bytes()])
+}
+
+fn genesis_key(kind: ChainKind) -> &'static [u8] {
+    match kind {
+        ChainKind::Emr => b"gateway/genesis",
+        ChainKind::Phd => b"gateway/genesis/phd",
+    }
 }
 
 fn replay_key(key: &Hash32) -> Vec<u8> {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// Longest record, bytes: an upload is held in memory while it is sealed, so this times [`UPLOADS`] bounds the memory.
+/// Longest record, bytes: an upload is held in memory while it is sealed, so this times
+/// [`UPLOADS`] and [`PUBLIC_UPLOADS`] bounds the memory.
 pub(crate) const MAX_RECORD_BYTES: usize = 16 << 20;
 /// Bytes of all files of one upload together.
 pub(crate) const MAX_UPLOAD_BYTES: usize = 32 << 20;
@@ -15,8 +16,11 @@ pub(crate) const MAX_DRAINED_BYTES: usize = 128 << 20;
 /// Longest `Idempotency-Key`, characters.
 pub(crate) const MAX_IDEMPOTENCY_KEY: usize = 128;
 
-/// Uploads worked on at once; further ones wait for their turn until [`UPLOAD_TIME`] is over.
+/// Uploads of operators worked on at once; further ones wait for their turn until [`UPLOAD_TIME`] is over.
 pub(crate) const UPLOADS: usize = 8;
+/// Uploads of anybody else worked on at once. Their own places, so that strangers who send slowly keep no operator
+/// from publishing.
+pub(crate) const PUBLIC_UPLOADS: usize = 8;
 /// Other requests worked on at once; more are refused with 503 instead of queueing.
 pub(crate) const REQUESTS: usize = 256;
 /// Event streams open at once: each holds a connection for as long as a page is open.
@@ -74,6 +78,9 @@ pub(crate) const RECONNECT_MOST: Duration = Duration::from_secs(4);
 /// How long a start waits for the first connection to the node.
 pub(crate) const FIRST_CONTACT: Duration = Duration::from_secs(3);
 
+/// Longest `--link-window`, seconds: a week. A link that takes longer is one that nobody waits for.
+pub(crate) const MAX_LINK_WINDOW: u64 = 7 * 24 * 3_600;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,7 +91,7 @@ mod tests {
         const { assert!(MAX_RECORD_BYTES <= blockhie_emr::publish::MAX_RECORD_BYTES) };
         const { assert!(EVENT_BLOCKS <= HELD_BLOCKS && PAGE_BLOCKS <= HELD_BLOCKS) };
         const { assert!(HELD_BLOCKS <= MAX_BLOCKS as usize && MAX_BLOCKS <= blockhie_transport::limits::MAX_HEADERS) };
-        const { assert!(REQUESTS + EVENT_STREAMS + UPLOADS < CONNECTIONS) };
+        const { assert!(REQUESTS + EVENT_STREAMS + UPLOADS + PUBLIC_UPLOADS < CONNECTIONS) };
         assert!(SUBMIT_TIME < REQUEST_TIME && REQUEST_TIME < UPLOAD_TIME);
         assert!(STOP_TIME + GIVE_UP_TIME < Duration::from_secs(10), "a clean stop takes less than 10 s");
     }

@@ -60,8 +60,8 @@ pub(crate) fn table() -> Vec<Route> {
         at("GET", "/api/v1/records/{record}/receipt", Op, Quick, get(records::receipt)),
         at("GET", "/api/v1/records/{record}/status", Op, Quick, get(records::state)),
         at("POST", "/api/v1/verify", Public, Upload, post(chains::check)),
-        at("GET", "/api/v1/chains/emr/tip", Public, Quick, get(chains::tip)),
-        at("GET", "/api/v1/chains/emr/blocks", Public, Quick, get(chains::blocks)),
+        at("GET", "/api/v1/chains/{chain}/tip", Public, Quick, get(chains::tip)),
+        at("GET", "/api/v1/chains/{chain}/blocks", Public, Quick, get(chains::blocks)),
         at("GET", "/api/v1/events", Public, Stream, get(chains::events)),
         at("GET", "/healthz", Public, Quick, get(service::healthz)),
         at("GET", "/readyz", Public, Quick, get(service::readyz)),
@@ -124,11 +124,14 @@ async fn around(State(context): State<Context>, request: Request, next: Next) ->
 
 async fn admit(context: &Context, mut request: Request, next: Next) -> Response {
     let app = &context.app;
-    match authorise(&app.gate, context.access, request.method(), request.headers()) {
-        Ok(Some(operator)) => drop(request.extensions_mut().insert(operator)),
-        Ok(None) => {}
+    let uploads = match authorise(&app.gate, context.access, request.method(), request.headers()) {
+        Ok(Some(operator)) => {
+            request.extensions_mut().insert(operator);
+            &app.uploads
+        }
+        Ok(None) => &app.public_uploads,
         Err(refusal) => return refusal,
-    }
+    };
     let busy = || ApiError::unavailable("too many requests at once").into_response();
     let late = || ApiError::unavailable("the request took too long").into_response();
     match context.load {
@@ -139,7 +142,7 @@ async fn admit(context: &Context, mut request: Request, next: Next) -> Response 
         }
         Load::Upload => {
             let work = async {
-                let Ok(_place) = app.uploads.acquire().await else { return busy() };
+                let Ok(_place) = uploads.acquire().await else { return busy() };
                 next.run(request).await
             };
             tokio::time::timeout(UPLOAD_TIME, work).await.unwrap_or_else(|_| late())

@@ -54,12 +54,12 @@ impl Metrics {
         });
     }
 
-    pub(crate) fn node(&self, connected: bool, height: Option<u64>) {
+    pub(crate) fn node(&self, chain: &'static str, connected: bool, height: Option<u64>) {
         with_local_recorder(&self.recorder, || {
-            gauge!("blockhie_gateway_node_connected", "chain" => "emr").set(f64::from(u8::from(connected)));
+            gauge!("blockhie_gateway_node_connected", "chain" => chain).set(f64::from(u8::from(connected)));
             if let Some(height) = height {
                 let height = u32::try_from(height).unwrap_or(u32::MAX);
-                gauge!("blockhie_gateway_chain_height", "chain" => "emr").set(f64::from(height));
+                gauge!("blockhie_gateway_chain_height", "chain" => chain).set(f64::from(height));
             }
         });
     }

@@ -1,19 +1,12 @@
-//! What makes a transaction of the PHD-Chain void, and what one that is not void changes.
-//!
-//! State, keys and values in bytes:
-//! - `dev/` ‖ device(32) → owner(32) ‖ 1 enrolled or 2 retired. A device that was retired stays for ever.
-//! - `seg/` ‖ device(32) ‖ `/` ‖ last sequence number u64 → first sequence number u64. By the last one, because the
-//!   segments of a device never meet: the first entry at or after a range's first number is then the only one that can
-//!   meet it, so one read decides, and so does a query by sequence.
+//! What makes a transaction of the PHD-Chain void, and what one that is not void changes. The rows of the state are
+//! in [`crate::state`].
 
 use crate::payload::{Payload, Readings};
+use crate::state::{ENROLLED, RETIRED, device_row, segment_end, segment_row};
 use blockhie_core::{
     Application, ChainId, Genesis, Outcome, Position, Refused, State, StateRead, StoreError, Transaction, TxError,
     Verified,
 };
-
-const ENROLLED: u8 = 1;
-const RETIRED: u8 = 2;
 
 /// The rules of types 16 to 18.
 #[derive(Debug, Clone, Copy)]
@@ -79,26 +72,20 @@ fn plan_readings(
     Ok(Ok((segment_row(device, last), readings.first_seq.to_be_bytes().to_vec())))
 }
 
-fn device_row(device: &[u8]) -> Vec<u8> {
-    [b"dev/", device].concat()
-}
-
-fn segment_row(device: &[u8; 32], last_seq: u64) -> Vec<u8> {
-    [b"seg/".as_slice(), device, b"/", &last_seq.to_be_bytes()].concat()
-}
-
-/// First key after all segments of a device ('0' follows '/').
-fn segment_end(device: &[u8; 32]) -> Vec<u8> {
-    [b"seg/".as_slice(), device, b"0"].concat()
-}
-
 impl Application for PhdApp {
     fn validate(&self, tx: &Transaction<Verified>) -> Result<(), TxError> {
         Payload::read(tx, &self.chain).map(drop)
     }
 
-    fn admit(&self, tx: &Transaction<Verified>, _: &dyn StateRead) -> Result<Result<(), Refused>, StoreError> {
-        Ok(Err(Refused::NotBuilt { tx_type: tx.tx_type(), expected: "no type of the phd-chain yet".into() }))
+    fn admit(&self, tx: &Transaction<Verified>, state: &dyn StateRead) -> Result<Result<(), Refused>, StoreError> {
+        let reason = match Payload::read(tx, &self.chain) {
+            Ok(payload) => match self.plan(tx, &payload, state)? {
+                Ok(_) => return Ok(Ok(())),
+                Err(reason) => reason,
+            },
+            Err(error) => error.to_string(),
+        };
+        Ok(Err(Refused::WouldBeVoid { reason }))
     }
 
     fn apply(&self, tx: &Transaction<Verified>, _: Position, state: &mut dyn State) -> Result<Outcome, StoreError> {

@@ -5,7 +5,7 @@ use crate::errors::rocks;
 use crate::marker::{self, KEY_VALUE, State};
 use crate::rocks::{begin, open_database, write_synced};
 use blockhie_core::StoreError;
-use rocksdb::{DB, Direction, IteratorMode, ReadOptions, WriteBatch};
+use rocksdb::{BottommostLevelCompaction, CompactOptions, DB, Direction, IteratorMode, ReadOptions, WriteBatch};
 use std::path::{Path, PathBuf};
 
 /// A key, and what it is set to; `None` removes it.
@@ -70,6 +70,24 @@ impl KeyValue {
             }
         }
         write_synced(&self.db, &self.path, batch)
+    }
+
+    /// Takes what these keys held before they were removed or set anew out of the store's own files: RocksDB leaves old
+    /// values in its log and tables until something makes it write those anew. What the medium does with freed blocks
+    /// is beyond it.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]; calling again finishes it.
+    pub fn scrub(&self, keys: &[&[u8]]) -> Result<(), StoreError> {
+        // The log that holds the old values goes once what it covers is in tables.
+        self.db.flush().map_err(|error| rocks("flush", &self.path, error))?;
+        let mut options = CompactOptions::default();
+        options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+        for key in keys {
+            let end = [key, [0].as_slice()].concat();
+            self.db.compact_range_opt(Some(*key), Some(end.as_slice()), &options);
+        }
+        Ok(())
     }
 
     /// At most `limit` entries with start ≤ key (and key < end, if given), ascending. All are of one moment.

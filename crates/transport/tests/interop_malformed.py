@@ -135,12 +135,15 @@ def with_member(report, g, node, chain, miner, read_chain, refuse, wire):
     """Blocks that only someone who may mine can make; the last one is good."""
     key = public(miner)
 
-    def child(time_ms=None, **over):
+    def child(time_ms=None, skip=0, **over):
+        # What depends on the chain is worked out after it was read anew: the node mines while this runs.
         read_chain(g, node, chain)
-        return chain.child(key, max(now_ms(), number(chain.blocks[-1]["unixtime"]) + 1) if time_ms is None else time_ms, **over)
+        parent_ms = number(chain.blocks[-1]["unixtime"])
+        time_ms = max(now_ms(), parent_ms + 1) if time_ms is None else time_ms(parent_ms)
+        return chain.child(key, time_ms, height=len(chain.blocks) + skip, **over)
 
-    cases = (("height skipped", lambda: child(height=len(chain.blocks) + 1), INVALID), ("time of the parent", lambda: child(number(chain.blocks[-1]["unixtime"])), INVALID),
-             ("too far ahead", lambda: child(now_ms() + g["ahead_ms"] + 60_000), NOT_YET), ("bodies that nobody has", lambda: child(txs=[H(os.urandom(32))]), NOT_YET),
+    cases = (("height skipped", lambda: child(skip=1), INVALID), ("time of the parent", lambda: child(lambda parent_ms: parent_ms), INVALID),
+             ("too far ahead", lambda: child(lambda _: now_ms() + g["ahead_ms"] + 60_000), NOT_YET), ("bodies that nobody has", lambda: child(txs=[H(os.urandom(32))]), NOT_YET),
              ("a transaction twice", lambda: child(txs=[H(b"twice")] * 2), INVALID))
     for name, make, code in cases:
         b = make()

@@ -1,10 +1,12 @@
 //! One record on its way: acknowledged, in a block, final, its receipt kept.
 
-use super::gateway::{Acknowledged, Gateway, GatewayError, State, Status};
+use super::gateway::{Acknowledged, Gateway};
 use super::kept::{Outputs, check_opening, check_receipt, miners};
 use super::source::Source;
 use crate::failure::Failure;
 use crate::files;
+use crate::http::GatewayError;
+use crate::status::{State, Status};
 use blockhie_core::{Hash32, PublicKey, Receipt, TxHash, Verification};
 use blockhie_emr::Opening;
 use blockhie_emr::copy::Recipient;
@@ -85,7 +87,7 @@ impl Job {
             State::InBlock if status.quorum == Some(0) => self.fetch(gateway, &status, patient)?,
             State::Queued | State::Submitted | State::InBlock | State::Unknown => {}
         }
-        Ok(told(&status))
+        Ok(status.told())
     }
 
     fn fetch(&mut self, gateway: &Gateway, status: &Status, patient: Option<&Recipient>) -> Result<(), PollError> {
@@ -127,7 +129,7 @@ impl Job {
         let done = self.stage == Stage::Done;
         json!({
             "file": self.source.path.display().to_string(), "record": self.record, "txhash": self.txhash,
-            "state": self.state_name(), "height": self.height,
+            "state": self.state.name(), "height": self.height,
             "opening": path(self.outputs.opening(), true), "receipt": path(self.outputs.receipt(), done),
             "age": path(self.outputs.age(), self.copied),
         })
@@ -152,17 +154,6 @@ impl Job {
             lines.push(format!("  age      {}", self.outputs.age().display()));
         }
         lines
-    }
-
-    fn state_name(&self) -> &'static str {
-        match self.state {
-            State::Queued => "queued",
-            State::Submitted => "submitted",
-            State::InBlock => "in_block",
-            State::Final => "final",
-            State::Void => "void",
-            State::Unknown => "unknown",
-        }
     }
 }
 
@@ -195,21 +186,4 @@ fn disagrees(source: &Source, reason: &str) -> Failure {
 fn enough(receipt: &Receipt, opening: &Opening, status: &Status) -> bool {
     let quorum = usize::try_from(status.quorum.unwrap_or(0)).unwrap_or(usize::MAX);
     miners(receipt, opening) >= quorum
-}
-
-fn told(status: &Status) -> String {
-    let height = status.height.map_or_else(String::new, |height| format!(" {height}"));
-    let reason = status.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
-    match status.state {
-        State::Queued => format!("queued at the gateway{reason}"),
-        State::Submitted => "submitted".into(),
-        State::InBlock if status.quorum == Some(0) => format!("in block{height} of an open chain"),
-        State::InBlock => match (status.members, status.quorum) {
-            (Some(members), Some(quorum)) => format!("in block{height}, {members} of {quorum} members"),
-            _ => format!("in block{height}"),
-        },
-        State::Final => "final".into(),
-        State::Void => format!("void{reason}"),
-        State::Unknown => format!("not known to the node at the moment{reason}"),
-    }
 }

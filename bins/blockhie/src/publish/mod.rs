@@ -8,13 +8,15 @@ mod job;
 mod kept;
 mod memory;
 mod multipart;
-mod progress;
 mod source;
 #[cfg(test)]
 mod vectors;
 
-use crate::failure::{EXIT_FAILED, EXIT_FORM, EXIT_NOT_FINAL, Failure};
+use crate::clock::{MAX_TIMEOUT_S, PAUSES};
+use crate::failure::{EXIT_FAILED, EXIT_NOT_FINAL, Failure};
+use crate::http::read_token;
 use crate::output::{Output, note};
+use crate::progress::Progress;
 use blockhie_core::{Hash32, PublicKey, sha256};
 use blockhie_emr::MediaType;
 use blockhie_emr::copy::Recipient;
@@ -22,20 +24,10 @@ use gateway::{Acknowledged, Gateway, Upload};
 use job::{Job, PollError, Stage};
 use kept::Outputs;
 use memory::Memory;
-use progress::Progress;
 use serde_json::json;
 use source::Source;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use zeroize::Zeroizing;
-
-/// Longest token, bytes: HTTP servers take headers of about 8 KiB.
-const MAX_TOKEN_BYTES: usize = 4_096;
-/// Longest wait asked for, seconds: a day.
-const MAX_TIMEOUT_S: u32 = 86_400;
-/// First and longest pause between two questions.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(150), Duration::from_millis(1_000));
 
 const EXAMPLES: &str = "Examples:
   blockhie record publish Observation.json --gateway http://127.0.0.1:8080 --out receipts
@@ -249,26 +241,4 @@ fn report(args: &Args, jobs: &[Job], out: &mut Output) -> Result<u8, Failure> {
     note(&format!("error: {waiting} of {} records not final after {} s", jobs.len(), args.timeout));
     note(hint);
     Ok(EXIT_NOT_FINAL)
-}
-
-/// The token, without white space around it. What stands in the file is never repeated.
-fn read_token(path: &Path) -> Result<Zeroizing<String>, Failure> {
-    let stdin = path == Path::new("-");
-    let name = if stdin { "standard input".to_owned() } else { path.display().to_string() };
-    let bytes = if stdin {
-        let mut bytes = Vec::new();
-        let read = std::io::stdin().take(MAX_TOKEN_BYTES as u64 + 1).read_to_end(&mut bytes);
-        read.map_err(|error| Failure::form(format!("token from {name}: {error}")))?;
-        bytes
-    } else {
-        crate::files::read(path, MAX_TOKEN_BYTES, "token file")?
-    };
-    let bytes = Zeroizing::new(bytes);
-    let token = std::str::from_utf8(&bytes).unwrap_or("").trim();
-    if token.is_empty() || token.len() > MAX_TOKEN_BYTES || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let wanted =
-            format!("token from {name}: expected one line of printable ASCII, at most {MAX_TOKEN_BYTES} bytes");
-        return Err(Failure { code: EXIT_FORM, ..Failure::failed(wanted) });
-    }
-    Ok(Zeroizing::new(token.to_owned()))
 }

@@ -28,6 +28,13 @@ pub trait VaultIndex: Send + Sync {
     /// # Errors
     /// [`StoreError`].
     fn range(&self, start: &[u8], end: &[u8], limit: usize) -> Result<IndexEntries, StoreError>;
+
+    /// Takes what these keys held before they were removed out of the medium, as far as it can be reached: an erased
+    /// key must not be left in a log or a table.
+    ///
+    /// # Errors
+    /// [`StoreError`]; calling again finishes it.
+    fn scrub(&self, keys: &[&[u8]]) -> Result<(), StoreError>;
 }
 
 /// In memory, for tests and demonstrations.
@@ -68,5 +75,10 @@ impl VaultIndex for MemoryIndex {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         let inside = entries.range(start.to_vec()..end.to_vec()).take(limit);
         Ok(inside.map(|(key, value)| (key.clone(), value.clone())).collect())
+    }
+
+    /// Nothing is left of a value that was replaced.
+    fn scrub(&self, _: &[&[u8]]) -> Result<(), StoreError> {
+        Ok(())
     }
 }

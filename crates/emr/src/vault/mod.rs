@@ -250,8 +250,8 @@ impl Vault {
     }
 
     /// Destroys key, salt, sealed bytes and entry of a record, and certifies it. The key goes first, so that the rest
-    /// is unreadable from then on; when the blob store fails, erasing again finishes it. Erasing twice answers the
-    /// same certificate.
+    /// is unreadable from then on, and is scrubbed from the index's files; when a store fails, erasing again finishes it.
+    /// Erasing twice answers the same certificate.
     ///
     /// # Errors
     /// [`VaultError::NotFound`], or the store's.
@@ -275,6 +275,7 @@ impl Vault {
         };
         if let Some(blob) = erased.blob.take() {
             self.blobs.delete(&blob)?;
+            self.index.scrub(&[entry_key(record).as_slice()])?;
             self.index.put_all(vec![(erased_key(record), Some(encode(&erased)))])?;
         }
         Ok(ErasureCertificate::parse(erased.certificate.as_bytes())?)

@@ -14,17 +14,14 @@ pub(crate) async fn healthz() -> Json<Value> {
     Json(json!({"status": "ok"}))
 }
 
-/// `GET /readyz`: the node is there, on the right chain; else 503 with the reason.
+/// `GET /readyz`: the node of each chain is there, on the right chain; else 503 with the reason.
 pub(crate) async fn readyz(State(app): State<App>) -> Result<Json<Value>, ApiError> {
-    let feed = app.emr.feed();
-    let feed = feed.borrow().clone();
-    match (feed.away, feed.tip) {
-        (None, Some(tip)) => Ok(Json(json!({"status": "ready", "emr": {"height": tip.height}}))),
-        (away, _) => {
-            let reason = away.unwrap_or_else(|| "connecting".into());
-            Err(ApiError::unavailable(format!("emr: {reason}")))
-        }
+    let mut answer = json!({"status": "ready"});
+    for chain in app.chains() {
+        let height = chain.ready().map_err(|reason| ApiError::unavailable(format!("{}: {reason}", chain.slug())))?;
+        answer[chain.slug()] = json!({"height": height});
     }
+    Ok(Json(answer))
 }
 
 /// `GET /metrics`, in Prometheus's text form.

@@ -25,7 +25,6 @@ pub(crate) async fn run(app: App) {
     loop {
         let connected = {
             let feed = feed.borrow_and_update();
-            app.metrics.node(feed.away.is_none(), feed.tip.as_ref().map(|tip| tip.height));
             feed.away.is_none().then(|| feed.tip.as_ref().map(|tip| tip.hash)).flatten()
         };
         if let Some(tip) = connected {

@@ -2,6 +2,7 @@
 
 use super::{alone, connected, multipart};
 use crate::access::{Access, COOKIE};
+use crate::limits::PUBLIC_UPLOADS;
 use crate::routes::table;
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
@@ -9,7 +10,7 @@ use axum::http::{Request, StatusCode, header};
 /// The path with identifiers in it that nothing has.
 fn filled(path: &str) -> String {
     let zero = "0".repeat(64);
-    path.replace("{record}", &zero).replace("{hash}", &zero).replace("{name}", "style.css")
+    path.replace("{record}", &zero).replace("{hash}", &zero).replace("{name}", "style.css").replace("{chain}", "emr")
 }
 
 /// Who asks, with what, and whether that is the operator.
@@ -153,4 +154,33 @@ async fn every_answer_carries_the_security_headers() {
         assert_eq!(answer.header("referrer-policy"), "no-referrer", "{path}");
         assert!(!answer.header("cache-control").is_empty(), "{path}");
     }
+}
+
+/// A body that never comes to its end.
+fn endless() -> Body {
+    Body::from_stream(futures::stream::pending::<Result<Vec<u8>, std::io::Error>>())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_who_send_slowly_keep_no_operator_from_publishing() {
+    let (rig, _node, _serving) = connected(&["North"]).await;
+    let slow = (0..PUBLIC_UPLOADS + 2).map(|_| {
+        let content_type = "multipart/form-data; boundary=x";
+        let request = Request::post("/api/v1/verify").header(header::CONTENT_TYPE, content_type);
+        let (router, request) = (rig.router.clone(), request.body(endless()).unwrap());
+        tokio::spawn(async move { tower::ServiceExt::oneshot(router, request).await })
+    });
+    let slow: Vec<_> = slow.collect();
+    // They hold every place of strangers before the operator comes.
+    for _ in 0..200 {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        if rig.gateway.free_public_uploads() == 0 {
+            break;
+        }
+    }
+    assert_eq!(rig.gateway.free_public_uploads(), 0);
+    let publish = rig.call("POST", "/api/v1/records", &[("content-type", "text/plain")], b"a record".to_vec());
+    let answer = tokio::time::timeout(super::PATIENCE, publish).await.expect("the operator has places of its own");
+    assert_eq!(answer.status, StatusCode::ACCEPTED);
+    slow.iter().for_each(tokio::task::JoinHandle::abort);
 }

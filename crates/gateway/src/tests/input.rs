@@ -104,7 +104,11 @@ async fn chains_and_unknown_routes() {
     assert_eq!(tip["members"][0]["height"], 1);
 
     rig.get("/api/v1/nothing").await.expect_error(404, "not_found");
-    rig.get("/api/v1/chains/phd/tip").await.expect_error(404, "not_found");
+    for rest in ["tip", "blocks"] {
+        let hint = rig.get(&format!("/api/v1/chains/phd/{rest}")).await.expect_error(503, "unavailable");
+        assert!(hint["error"]["message"].as_str().unwrap().contains("--phd URL"), "{hint}");
+        rig.get(&format!("/api/v1/chains/EMR/{rest}")).await.expect_error(404, "not_found");
+    }
     rig.get("/assets/..%2fCargo.toml").await.expect_error(404, "not_found");
     rig.call("PUT", "/api/v1/records", &[], "x").await.expect_error(405, "method_not_allowed");
     rig.call("BREW", "/healthz", &[], "").await.expect_error(405, "method_not_allowed");

@@ -2,6 +2,7 @@
 
 mod access;
 mod canary;
+mod chains;
 mod input;
 mod node;
 mod pages;
@@ -65,12 +66,19 @@ impl Rig {
     fn open(url: &str) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         keyfile::generate(&folder.path().join("key")).unwrap();
-        Self::open_in(folder, url)
+        Self::open_in(folder, url, None)
     }
 
-    fn open_in(folder: Arc<tempfile::TempDir>, url: &str) -> Self {
+    fn open_in(folder: Arc<tempfile::TempDir>, url: &str, phd: Option<&str>) -> Self {
         let at = |name: &str| folder.path().join(name);
-        let config = Config { data_dir: at("data"), key: at("key"), emr: url.to_owned(), vault: at("vault") };
+        let config = Config {
+            data_dir: at("data"),
+            key: at("key"),
+            emr: url.to_owned(),
+            phd: phd.map(str::to_owned),
+            link_window: Duration::ZERO,
+            vault: at("vault"),
+        };
         let gateway = Gateway::open(&config).unwrap();
         let token = read_token(gateway.token().0);
         Self { router: gateway.router(), gateway, token, folder }
@@ -78,6 +86,10 @@ impl Rig {
 
     /// Closes it and opens it again on what it left, as after a crash: no step of a clean stop is taken.
     async fn reopen(self, url: &str) -> Self {
+        self.reopen_with(url, None).await
+    }
+
+    async fn reopen_with(self, url: &str, phd: Option<&str>) -> Self {
         let Self { gateway, router, token: _, folder } = self;
         drop(router);
         gateway.abandon();
@@ -89,7 +101,7 @@ impl Rig {
                 break;
             }
         }
-        let rig = Self::open_in(folder, url);
+        let rig = Self::open_in(folder, url, phd);
         rig.gateway.start().await;
         rig
     }
@@ -173,6 +185,43 @@ async fn connected(names: &[&str]) -> (Rig, Arc<FakeNode>, Serving) {
     rig.gateway.start().await;
     assert_eq!(rig.gateway.away(), None);
     (rig, node, serving)
+}
+
+/// The node of a chain and its serving, for [`Both`].
+struct Chain {
+    node: Arc<FakeNode>,
+    serving: Serving,
+}
+
+impl Chain {
+    async fn start(node: Arc<FakeNode>) -> Self {
+        let serving = node.serve(0).await;
+        Self { node, serving }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.serving.address)
+    }
+}
+
+/// A gateway connected to a node of each chain.
+struct Both {
+    rig: Rig,
+    emr: Chain,
+    phd: Chain,
+}
+
+impl Both {
+    /// With members of these names on both chains.
+    async fn connected(names: &[&str]) -> Self {
+        let (emr, phd) = (Chain::start(FakeNode::new(names)).await, Chain::start(FakeNode::phd(names)).await);
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        keyfile::generate(&folder.path().join("key")).unwrap();
+        let rig = Rig::open_in(folder, &emr.url(), Some(&phd.url()));
+        rig.gateway.start().await;
+        assert_eq!(rig.gateway.away(), None);
+        Self { rig, emr, phd }
+    }
 }
 
 /// A gateway that never saw a node.

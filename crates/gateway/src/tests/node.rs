@@ -3,10 +3,12 @@
 use crate::clock::now_ms;
 use blockhie_core::packing::FairFirst;
 use blockhie_core::{
-    BlockHash, BlockQuery, ChainKind, CompactTarget, ErrorClass, Genesis, Hash32, Ledger, Member, MemoryStore,
-    SecretKey, TemplateRequest, Tip, Transaction, TxHash, TxStatus, UncheckedBlock, Unverified,
+    Application, BlockHash, BlockQuery, ChainKind, CompactTarget, ErrorClass, Genesis, Hash32, Ledger, Member,
+    MemoryStore, Router, SecretKey, TemplateRequest, Tip, Transaction, TxHash, TxStatus, UncheckedBlock, Unverified,
 };
+use blockhie_coupling::CouplingApp;
 use blockhie_emr::EmrApp;
+use blockhie_phd::PhdApp;
 use blockhie_pow::NoWork;
 use blockhie_transport::service::Answer;
 use blockhie_transport::{HeaderRow, Hello, LedgerService, PeerInfo, PeerService, ServiceError, serve};
@@ -37,20 +39,23 @@ pub(crate) struct Serving {
 }
 
 impl FakeNode {
-    /// Members with these names; none makes an open chain.
+    /// A node of the EMR-Chain; members with these names, none makes an open chain.
     pub(crate) fn new(names: &[&str]) -> Arc<Self> {
+        Self::of_kind(ChainKind::Emr, names)
+    }
+
+    /// The same of the PHD-Chain.
+    pub(crate) fn phd(names: &[&str]) -> Arc<Self> {
+        Self::of_kind(ChainKind::Phd, names)
+    }
+
+    fn of_kind(kind: ChainKind, names: &[&str]) -> Arc<Self> {
         let mut secrets: Vec<_> = (0..names.len()).map(|_| SecretKey::generate().unwrap()).collect();
         let members = secrets.iter().zip(names).map(|(s, name)| Member { key: s.public(), name: (*name).into() });
         let nonce = Hash32(*SecretKey::generate().unwrap().seed());
         let start = now_ms() - 60_000;
-        let genesis = Genesis::with_defaults(
-            ChainKind::Emr,
-            "test <chain>",
-            nonce,
-            start,
-            CompactTarget::MOST,
-            members.collect(),
-        );
+        let genesis =
+            Genesis::with_defaults(kind, "test <chain>", nonce, start, CompactTarget::MOST, members.collect());
         genesis.check().unwrap();
         secrets.sort_by_key(SecretKey::public);
         if secrets.is_empty() {
@@ -61,7 +66,7 @@ impl FakeNode {
 
     fn of(genesis: Genesis, secrets: Vec<SecretKey>) -> Arc<Self> {
         let store = Arc::new(MemoryStore::new(&genesis));
-        let ledger = Ledger::open(store, Arc::new(NoWork), Arc::new(EmrApp)).unwrap();
+        let ledger = Ledger::open(store, Arc::new(NoWork), application(&genesis)).unwrap();
         let tips = watch::Sender::new(ledger.tip().clone());
         Arc::new(Self { ledger: Mutex::new(ledger), secrets, tips, genesis })
     }
@@ -128,6 +133,15 @@ impl FakeNode {
     }
 }
 
+/// What the node of this kind of chain runs.
+fn application(genesis: &Genesis) -> Arc<dyn Application> {
+    let router = Router::new(genesis.kind).route(32..=33, Box::new(CouplingApp::new(genesis)));
+    Arc::new(match genesis.kind {
+        ChainKind::Emr => router.route(1..=7, Box::new(EmrApp)),
+        ChainKind::Phd => router.route(16..=18, Box::new(PhdApp::new(genesis))),
+    })
+}
+
 impl Serving {
     pub(crate) async fn stop(self) {
         drop(self.stop);
@@ -146,7 +160,7 @@ fn internal(error: impl std::fmt::Display) -> ServiceError {
 impl LedgerService for FakeNode {
     fn submit(&self, tx: Transaction<Unverified>) -> Answer<'_, TxHash> {
         let hash = tx.hash();
-        let verified = tx.verify(&self.genesis.chain_id(), ChainKind::Emr);
+        let verified = tx.verify(&self.genesis.chain_id(), self.genesis.kind);
         let mut ledger = self.ledger();
         ready(match verified {
             Err(error) => Err(ServiceError::new(ErrorClass::Invalid, error.to_string())),

@@ -1,39 +1,25 @@
 //! Void rules, and decoders against any bytes.
 
-use crate::payload::{DEVICE, Device, READINGS, RETIRE, Readings, Retire, device_sign_bytes};
-use crate::{Payload, PhdApp};
+use super::{genesis, secret};
+use crate::payload::{READINGS, Readings};
+use crate::{DeviceRow, Payload, PhdApp, device_of, enrol, segments_of};
 use blockhie_core::app::MemoryState;
-use blockhie_core::{
-    Application, ChainId, ChainKind, CompactTarget, Genesis, Hash32, Outcome, Position, Refused, SecretKey,
-    Transaction, Verified,
-};
+use blockhie_core::{Application, Outcome, Position, Refused, SecretKey, Transaction, Verified};
 use proptest::prelude::*;
 use prost::Message;
 
 const POSITION: Position = Position { height: 1, time_ms: 1, index: 0 };
-
-fn genesis() -> Genesis {
-    Genesis::with_defaults(ChainKind::Phd, "test", Hash32([9; 32]), 0, CompactTarget::MOST, vec![])
-}
-
-fn secret(n: u8) -> SecretKey {
-    SecretKey::from_seed([n; 32])
-}
 
 fn signed(by: &SecretKey, tx_type: i32, payload: &impl Message) -> Transaction<Verified> {
     Transaction::sign(&genesis().chain_id(), by, 7, tx_type, None, &payload.encode_to_vec())
 }
 
 fn device(owner: &SecretKey, device: &SecretKey) -> Transaction<Verified> {
-    let chain: ChainId = genesis().chain_id();
-    let signature = device.sign(&device_sign_bytes(&chain, &owner.public(), &device.public()));
-    let payload =
-        Device { device_key: device.public().as_bytes().to_vec(), device_signature: signature.as_bytes().to_vec() };
-    signed(owner, DEVICE, &payload)
+    enrol(&genesis().chain_id(), owner, device, 7)
 }
 
 fn retire(owner: &SecretKey, device: &SecretKey) -> Transaction<Verified> {
-    signed(owner, RETIRE, &Retire { device_key: device.public().as_bytes().to_vec() })
+    crate::retire(&genesis().chain_id(), owner, &device.public(), 7)
 }
 
 fn readings(device: &SecretKey, first_seq: u64, count: u32) -> Transaction<Verified> {
@@ -42,19 +28,23 @@ fn readings(device: &SecretKey, first_seq: u64, count: u32) -> Transaction<Verif
     signed(device, READINGS, &payload)
 }
 
-/// Applies; true when it took effect. What is void must leave the state alone.
+/// Applies; true when it took effect. Admission must have said the same, and what is void leaves the state alone.
 fn applied(state: &mut MemoryState, tx: &Transaction<Verified>) -> bool {
     let app = PhdApp::new(&genesis());
     app.validate(tx).unwrap();
     let before = state.clone();
+    let admitted = app.admit(tx, state).unwrap();
+    assert_eq!(*state, before);
     match app.apply(tx, POSITION, state).unwrap() {
         Outcome::Applied => {
             assert_ne!(*state, before);
+            assert_eq!(admitted, Ok(()));
             true
         }
         Outcome::Void(reason) => {
             assert!(!reason.is_empty());
             assert_eq!(*state, before);
+            assert_eq!(admitted, Err(Refused::WouldBeVoid { reason }));
             false
         }
     }
@@ -96,10 +86,28 @@ fn segments_of_a_device_never_meet() {
 }
 
 #[test]
-fn no_type_is_admitted_yet() {
-    let app = PhdApp::new(&genesis());
-    let refused = app.admit(&device(&secret(1), &secret(2)), &MemoryState::default()).unwrap();
-    assert!(matches!(refused, Err(Refused::NotBuilt { tx_type: DEVICE, .. })));
+fn devices_and_segments_are_found_by_key_and_sequence() {
+    let (owner, a, b) = (secret(1), secret(2), secret(3));
+    let mut state = MemoryState::default();
+    assert_eq!(device_of(&state, &a.public()), Ok(None));
+    assert!(applied(&mut state, &device(&owner, &a)));
+    assert!(applied(&mut state, &device(&owner, &b)));
+    for (first, count) in [(100, 50), (10, 5), (u64::MAX - 1, 1)] {
+        assert!(applied(&mut state, &readings(&a, first, count)));
+    }
+    assert!(applied(&mut state, &readings(&b, 7, 1)));
+    let found = |from, limit| -> Vec<(u64, u64)> {
+        let rows = segments_of(&state, &a.public(), from, limit).unwrap();
+        rows.into_iter().map(|row| (row.first_seq, row.last_seq)).collect()
+    };
+    assert_eq!(found(0, 9), [(10, 14), (100, 149), (u64::MAX - 1, u64::MAX - 1)]);
+    assert_eq!(found(14, 1), [(10, 14)]);
+    assert_eq!(found(15, 1), [(100, 149)]);
+    assert_eq!(found(150, 9), [(u64::MAX - 1, u64::MAX - 1)]);
+    assert_eq!(device_of(&state, &a.public()).unwrap(), Some(DeviceRow { owner: owner.public(), retired: false }));
+    assert!(applied(&mut state, &retire(&owner, &a)));
+    assert!(device_of(&state, &a.public()).unwrap().unwrap().retired);
+    assert!(!device_of(&state, &b.public()).unwrap().unwrap().retired);
 }
 
 proptest! {
@@ -129,6 +137,7 @@ proptest! {
             Ok(Payload::Retire(message)) => prop_assert_eq!(message.encode_to_vec(), payload),
             Err(_) => {
                 let mut state = MemoryState::default();
+                prop_assert!(matches!(PhdApp::new(&genesis()).admit(&tx, &state), Ok(Err(_))));
                 let outcome = PhdApp::new(&genesis()).apply(&tx, POSITION, &mut state).unwrap();
                 prop_assert!(matches!(outcome, Outcome::Void(_)));
                 prop_assert_eq!(state, MemoryState::default());

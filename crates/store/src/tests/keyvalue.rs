@@ -54,3 +54,36 @@ fn it_refuses_what_is_not_its_own() {
     fs::remove_file(path.join("CURRENT")).unwrap();
     assert!(matches!(KeyValue::open(&path), Err(StoreError::Corrupt { .. })));
 }
+
+/// Whether a file of the folder holds these bytes.
+fn any_file_holds(folder: &std::path::Path, bytes: &[u8]) -> bool {
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+    files.into_iter().any(|path| fs::read(path).unwrap().windows(bytes.len()).any(|window| window == bytes))
+}
+
+#[test]
+fn what_was_removed_is_in_no_file_once_it_is_scrubbed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("map");
+    let map = KeyValue::open(&path).unwrap();
+    let secret = b"0f1e2d3c4b5a69788796a5b4c3d2e1f0";
+    map.put_all(vec![pair("a", "1"), (b"key".to_vec(), Some(secret.to_vec())), pair("z", "2")]).unwrap();
+    map.put_all(vec![(b"key".to_vec(), None)]).unwrap();
+    assert!(any_file_holds(&path, secret), "removing alone leaves it in the log, or this test shows nothing");
+    map.scrub(&[b"key"]).unwrap();
+    // An old log is removed by a thread of the database right after the flush.
+    let gone = (0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        !any_file_holds(&path, secret)
+    });
+    assert!(gone);
+    assert_eq!((map.get(b"a").unwrap(), map.get(b"z").unwrap()), (Some(b"1".to_vec()), Some(b"2".to_vec())));
+    // Also when it stood in a table, and was set anew instead of removed.
+    map.put_all(vec![(b"key".to_vec(), Some(secret.to_vec()))]).unwrap();
+    map.scrub(&[b"key"]).unwrap();
+    map.put_all(vec![pair("key", "new")]).unwrap();
+    map.scrub(&[b"key"]).unwrap();
+    drop(map);
+    assert!(!any_file_holds(&path, secret));
+    assert_eq!(KeyValue::open(&path).unwrap().get(b"key").unwrap(), Some(b"new".to_vec()));
+}
