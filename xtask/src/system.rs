@@ -189,20 +189,27 @@ impl Chain {
     }
 
     fn agreed(&self, nodes: &[&Running]) -> Result<Option<u64>> {
-        let ask = |node: &Running, words: &[&str]| {
-            let arguments = [&["chain"], words, &["--node", node.address(), "--json"]].concat();
-            self.binaries.json("blockhie", &arguments)
-        };
         let mut lowest = u64::MAX;
         for node in nodes {
-            lowest = lowest.min(ask(node, &["tip"])?["height"].as_u64().context("a tip has a height")?);
+            lowest = lowest.min(self.tip(node)?.0);
         }
         let height = lowest.saturating_sub(AGREE_BELOW);
         let mut hashes = Vec::new();
         for node in nodes {
-            hashes.push(ask(node, &["block", &height.to_string()])?["hash"].clone());
+            hashes.push(self.ask(node, &["block", &height.to_string()])?["hash"].clone());
         }
         Ok(hashes.windows(2).all(|pair| pair[0] == pair[1]).then_some(height))
+    }
+
+    /// Height of a node's tip, and how many transactions wait there.
+    pub(crate) fn tip(&self, node: &Running) -> Result<(u64, u64)> {
+        let tip = self.ask(node, &["tip"])?;
+        let number = |name: &str| tip[name].as_u64().with_context(|| format!("expected {name} in {tip}"));
+        Ok((number("height")?, number("pending")?))
+    }
+
+    fn ask(&self, node: &Running, question: &[&str]) -> Result<Value> {
+        self.binaries.json("blockhie", &[&["chain"], question, &["--node", node.address(), "--json"]].concat())
     }
 }
 

@@ -152,6 +152,12 @@ impl ChainView {
         Ok(view)
     }
 
+    /// Which chain it is.
+    #[must_use]
+    pub(crate) fn kind(&self) -> ChainKind {
+        self.kind
+    }
+
     /// `emr` or `phd`: its name in routes.
     #[must_use]
     pub(crate) fn slug(&self) -> &'static str {

@@ -77,7 +77,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     }
     let (nodes, tps, seconds) = (MEMBERS.len(), options.tps, options.seconds);
     println!("{nodes} nodes of each chain in full mesh, {tps} transactions a second at each node for {seconds} s");
-    watch(&mut all, &binaries)?;
+    watch(&mut all)?;
     let mut faults = Vec::new();
     for one in all {
         faults.extend(one.finish()?);
@@ -88,7 +88,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
 }
 
 /// Samples the memory until every load has ended.
-fn watch(all: &mut [Soaked], binaries: &Binaries) -> Result<()> {
+fn watch(all: &mut [Soaked]) -> Result<()> {
     let (started, mut told) = (Instant::now(), Duration::ZERO);
     loop {
         let mut ended = true;
@@ -101,7 +101,7 @@ fn watch(all: &mut [Soaked], binaries: &Binaries) -> Result<()> {
         }
         if started.elapsed() >= told + TELL_EVERY {
             told = started.elapsed();
-            let heights = all.iter().map(|one| one.told(binaries)).collect::<Result<Vec<_>>>()?;
+            let heights = all.iter().map(|one| one.told()).collect::<Result<Vec<_>>>()?;
             println!("[{:>6.1} s] {}", told.as_secs_f64(), heights.join(", "));
         }
         let next = Instant::now() + SAMPLE_EVERY;
@@ -147,10 +147,9 @@ impl Soaked {
         Ok(())
     }
 
-    fn told(&self, binaries: &Binaries) -> Result<String> {
-        let tip = binaries.json("blockhie", &["chain", "tip", "--node", self.nodes[0].address(), "--json"])?;
-        let (kind, height, pending) = (self.chain.kind().name(), &tip["height"], &tip["pending"]);
-        Ok(format!("{kind}: height {height}, {pending} waiting"))
+    fn told(&self) -> Result<String> {
+        let (height, pending) = self.chain.tip(&self.nodes[0])?;
+        Ok(format!("{}: height {height}, {pending} waiting", self.chain.kind().name()))
     }
 
     /// Blocks that all nodes mined since they started.
@@ -170,11 +169,15 @@ impl Soaked {
         let (status, line) = self.load.finish()?;
         let report: Value = serde_json::from_str(line.trim())
             .with_context(|| format!("{kind}: blockhie load: {}, and no report: {line:?}", status))?;
-        let mined = self.mined()?;
-        let height = self.chain.agree(&self.nodes.iter().collect::<Vec<_>>())?;
+        let (mined, tip) = (self.mined()?, self.chain.tip(&self.nodes[0])?.0);
+        let agreed = self.chain.agree(&self.nodes.iter().collect::<Vec<_>>())?;
         stop_all(self.nodes)?;
         self.chain.fsck_all()?;
-        print_report(kind, &report, height, mined);
+        print_report(kind, &report);
+        let stale = mined.saturating_sub(tip);
+        // For people, who do not miss a block of the last second.
+        let percent = 100.0 * stale as f64 / mined.max(1) as f64;
+        println!("  {mined} blocks mined for {tip} heights: {percent:.1} % stale; all nodes agree on block {agreed}");
         let mut faults = Vec::new();
         if !status.success() {
             faults.push(format!("{kind}: blockhie load: {}: expected all to be committed", status));
@@ -187,7 +190,7 @@ impl Soaked {
     }
 }
 
-fn print_report(kind: &str, report: &Value, height: u64, mined: u64) {
+fn print_report(kind: &str, report: &Value) {
     let (number, wait) = (|name: &str| report[name].as_u64().unwrap_or(0), &report["wait"]);
     println!("\n{kind}");
     println!(
@@ -203,10 +206,6 @@ fn print_report(kind: &str, report: &Value, height: u64, mined: u64) {
         "  committed after:    p50 {} ms, p90 {} ms, p99 {} ms, at most {} ms; Jain's index {}",
         wait["p50_ms"], wait["p90_ms"], wait["p99_ms"], wait["max_ms"], wait["jain"]
     );
-    let stale = mined.saturating_sub(height);
-    // For people: a block or two of the last seconds is not on the chain yet.
-    let percent = 100.0 * stale as f64 / mined.max(1) as f64;
-    println!("  all nodes agree on block {height}; {mined} mined, about {percent:.1} % of them stale");
     if let Some(failed) = report["failed"].as_object().filter(|failed| !failed.is_empty()) {
         println!("  not acknowledged: {failed:?}");
     }

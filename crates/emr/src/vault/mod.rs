@@ -11,6 +11,7 @@ mod seal;
 
 pub use erasure::{ERASURE_FORMAT, ErasureCertificate, MAX_ERASURE_BYTES};
 pub use error::VaultError;
+pub use seal::KeyWrap;
 pub use index::{IndexChange, IndexEntries, MemoryIndex, VaultIndex};
 
 use crate::commitment::{MediaType, Salt, commitment, content_digest};
