@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking; helpers outside of #[test] do too")]
 
+mod device;
+mod device_gateway;
 mod gateway;
 mod node;
 mod publish;
+mod readings;
 mod run;
 mod usage;
 mod verify;
