@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 
 /// Fields that hold a file even when they come without a file name.
-const FILE_FIELDS: [&str; 5] = ["file", "files", "record", "receipt", "opening"];
+const FILE_FIELDS: [&str; 6] = ["file", "files", "record", "segment", "receipt", "opening"];
 
 /// A file of a form. Its name is not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! The whole gateway in this process, against a node in this process.
 
 mod access;
+mod both;
 mod canary;
 mod chains;
 mod devices;
