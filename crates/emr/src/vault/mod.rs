@@ -11,8 +11,8 @@ mod seal;
 
 pub use erasure::{ERASURE_FORMAT, ErasureCertificate, MAX_ERASURE_BYTES};
 pub use error::VaultError;
-pub use seal::KeyWrap;
 pub use index::{IndexChange, IndexEntries, MemoryIndex, VaultIndex};
+pub use seal::KeyWrap;
 
 use crate::commitment::{MediaType, Salt, commitment, content_digest};
 use crate::opening::Opening;
