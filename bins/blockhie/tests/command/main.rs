@@ -5,6 +5,8 @@
 mod device;
 mod device_gateway;
 mod gateway;
+mod link;
+mod link_gateway;
 mod node;
 mod publish;
 mod readings;
