@@ -2,11 +2,13 @@
 
 use crate::access::Gate;
 use crate::chain::{ChainView, Known};
+use crate::devices::Devices;
 use crate::error::ApiError;
 use crate::index::Index;
 use crate::limits::{EVENT_STREAMS, PUBLIC_UPLOADS, REQUESTS, UPLOADS};
 use crate::telemetry::Metrics;
-use blockhie_core::{ChainKind, Hash32, SecretKey};
+use crate::txview::Kept;
+use blockhie_core::{ChainKind, Hash32, SecretKey, TxHash};
 use blockhie_emr::Vault;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -34,8 +36,12 @@ pub(crate) struct Parts {
     pub(crate) public_uploads: Semaphore,
     pub(crate) requests: Semaphore,
     pub(crate) streams: Arc<Semaphore>,
-    /// Wakes the sweeper: something was queued.
-    pub(crate) queued: Notify,
+    /// Devices and their segments.
+    pub(crate) devices: Devices,
+    /// Wakes the sweeper of records: something was queued.
+    pub(crate) queued_records: Notify,
+    /// The same of devices.
+    pub(crate) queued_devices: Notify,
     stripes: Vec<Mutex<()>>,
 }
 
@@ -46,10 +52,18 @@ impl Deref for App {
     }
 }
 
+impl Parts {
+    /// What is kept of a device's transaction.
+    pub(crate) fn kept(&self, txhash: &TxHash) -> Result<Kept, ApiError> {
+        let (word, receipt) = (self.index.accepted(txhash)?, self.devices.receipt(txhash)?);
+        Ok(Kept { word, settled: receipt.is_some(), receipt })
+    }
+}
+
 impl App {
     pub(crate) fn new(
         (emr, phd): (Arc<ChainView>, Option<Arc<ChainView>>),
-        vault: Vault,
+        (vault, devices): (Vault, Devices),
         index: Arc<Index>,
         secret: SecretKey,
         gate: Gate,
@@ -68,7 +82,9 @@ impl App {
             public_uploads: Semaphore::new(PUBLIC_UPLOADS),
             requests: Semaphore::new(REQUESTS),
             streams: Arc::new(Semaphore::new(EVENT_STREAMS)),
-            queued: Notify::new(),
+            devices,
+            queued_records: Notify::new(),
+            queued_devices: Notify::new(),
             stripes: (0..STRIPES).map(|_| Mutex::new(())).collect(),
         }))
     }

@@ -12,6 +12,7 @@ mod app;
 mod chain;
 pub mod cli;
 mod clock;
+mod devices;
 mod error;
 mod fairness;
 mod form;
@@ -22,9 +23,11 @@ mod pages;
 mod records;
 mod routes;
 mod server;
+mod sweeper;
 mod telemetry;
 #[cfg(test)]
 mod tests;
+mod txview;
 mod verify;
 mod view;
 

@@ -1,6 +1,6 @@
 //! `/api/v1/records…`: in, out, how far, proof, erasure.
 
-use crate::api::read_hash;
+use crate::api::{download, json, read_hash};
 use crate::app::App;
 use crate::clock;
 use crate::error::ApiError;
@@ -10,7 +10,7 @@ use crate::records::publish::{Order, Published, Upload, publish, read_headers};
 use crate::records::status::{RecordStatus, State, entry, of_entry, status};
 use axum::Json;
 use axum::extract::{Path, Request, State as Shared};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use blockhie_core::{Hash32, TxHash};
 use blockhie_emr::Opening;
@@ -116,7 +116,7 @@ pub(crate) async fn receipt(Shared(app): Shared<App>, Path(record): Path<String>
                 let name = status.state.name();
                 return Err(ApiError::not_yet(
                     format!("receipt: expected a committed transaction, got one {name}"),
-                    status,
+                    &status,
                 ));
             }
             app.emr.receipt(entry.txhash).await?
@@ -142,19 +142,4 @@ pub(crate) async fn erase(Shared(app): Shared<App>, Path(record): Path<String>) 
         .await?;
     app.metrics.erased();
     Ok(([(header::CONTENT_TYPE, json())], certificate.to_json()).into_response())
-}
-
-fn json() -> HeaderValue {
-    HeaderValue::from_static("application/json")
-}
-
-/// A file to keep: never shown by a browser as a page of ours, whatever it says it is.
-fn download(media_type: HeaderValue, name: &str, bytes: Vec<u8>) -> Response {
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, media_type);
-    let disposition = HeaderValue::from_str(&format!("attachment; filename=\"{name}\""));
-    headers.insert(header::CONTENT_DISPOSITION, disposition.expect("hex digits and dots are ASCII"));
-    let policy = HeaderValue::from_static("default-src 'none'; sandbox; frame-ancestors 'none'");
-    headers.insert(HeaderName::from_static("content-security-policy"), policy);
-    (headers, bytes).into_response()
 }
