@@ -1,17 +1,19 @@
 //! The commands. Their arguments stand beside their code.
 
+use crate::device::DeviceCommand;
 use crate::{chain, keygen, load, publish, verify};
 use clap::{Parser, Subcommand};
 
 const EXAMPLES: &str = "Examples:
   blockhie keygen --out device.key
   blockhie record publish Observation.json --gateway http://127.0.0.1:8080 --out receipts
+  blockhie device push ppg.csv --device sensor.key --rate 100 --code 8867-4 --gateway http://127.0.0.1:8080
   blockhie verify --receipt receipts/Observation.json.receipt.json --genesis emr.toml
   blockhie chain tip --node http://127.0.0.1:7001
 
 Exit codes: 0 done or proved, 1 failed or refuted, 2 not final yet, 3 unreadable or malformed input, 64 usage.";
 
-/// Publish medical records to an EMR-Chain, and prove them offline.
+/// Publish medical records and readings of devices, and prove them offline.
 #[derive(Debug, Parser)]
 #[command(name = "blockhie", version, after_help = EXAMPLES)]
 pub(crate) struct Cli {
@@ -26,7 +28,10 @@ pub(crate) enum Command {
     /// Publish records
     #[command(subcommand)]
     Record(RecordCommand),
-    /// Check a receipt, and the record it is for, without any network
+    /// Enrol devices, push their readings and have them back
+    #[command(subcommand)]
+    Device(DeviceCommand),
+    /// Check a receipt, and the record or readings it is for, without any network
     Verify(verify::Args),
     /// Ask a node for its tip, a block or transactions
     Chain(chain::Args),

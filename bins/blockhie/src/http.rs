@@ -67,6 +67,11 @@ impl GatewayError {
         }
     }
 
+    /// Whether the gateway asks for patience.
+    pub(crate) fn busy(&self) -> bool {
+        matches!(self, Self::Status { status, .. } if matches!(status.as_u16(), 425 | 429 | 503))
+    }
+
     /// Whether the gateway does not know what it was asked for.
     pub(crate) fn not_found(&self) -> bool {
         matches!(self, Self::Status { status, .. } if *status == StatusCode::NOT_FOUND)

@@ -7,6 +7,7 @@
 mod chain;
 mod cli;
 mod clock;
+mod device;
 mod failure;
 mod files;
 mod http;
@@ -50,6 +51,7 @@ fn run(command: &Command, out: &mut Output) -> Result<u8, Failure> {
     match command {
         Command::Keygen(args) => keygen::run(args, out),
         Command::Record(RecordCommand::Publish(args)) => publish::run(args, out),
+        Command::Device(command) => device::run(command, out),
         Command::Verify(args) => verify::run(args, out),
         Command::Chain(args) => chain::run(args, out),
         Command::Load(args) => load::run(args, out),

@@ -220,6 +220,9 @@ impl Driver {
                 if matches!(event, Event::Malformed { .. }) {
                     counter!("blockhie_malformed_total").increment(1);
                 }
+                if matches!(event, Event::Mined { .. }) {
+                    counter!("blockhie_mined_total").increment(1);
+                }
                 event
             }
         };

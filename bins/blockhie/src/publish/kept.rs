@@ -4,7 +4,7 @@
 use crate::failure::Failure;
 use crate::files;
 use crate::output::note;
-use crate::verify::judge;
+use crate::verify::{Opened, judge};
 use blockhie_core::limits::MAX_RECEIPT_BYTES;
 use blockhie_core::{Hash32, Header, PublicKey, Receipt, Trust, Verdict, Verification, sha256};
 use blockhie_emr::copy::{Contents, Recipient, patient_copy};
@@ -111,7 +111,8 @@ pub(crate) fn check_receipt(text: &str, bytes: &[u8], opening: &Opening) -> Resu
     let last = receipt.run.last().unwrap_or(&receipt.block);
     let header = Header::from_preimage(&last.header.0, &opening.chain_id).map_err(|error| error.to_string())?;
     let trust = Trust { checkpoint: Some(header.hash(&opening.chain_id)), ..Trust::default() };
-    let verification = judge(&receipt, &trust, Some((bytes, opening))).map_err(|error| error.to_string())?;
+    let opened = Opened::Record(bytes, opening);
+    let verification = judge(&receipt, &trust, Some(&opened)).map_err(|error| error.to_string())?;
     if verification.verdict == Verdict::Proved {
         return Ok((receipt, verification));
     }

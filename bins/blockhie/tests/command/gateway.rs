@@ -45,11 +45,11 @@ pub(crate) struct Gateway {
     inner: Arc<Mutex<Inner>>,
 }
 
-struct Request {
-    method: String,
-    path: String,
-    headers: BTreeMap<String, String>,
-    body: Vec<u8>,
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Gateway {
@@ -98,7 +98,7 @@ fn serve(mut stream: TcpStream, shared: &Mutex<Inner>) -> std::io::Result<()> {
     write!(stream, "HTTP/1.1 {status} X\r\nContent-Length: {length}\r\nConnection: close\r\n{extra}\r\n\r\n{text}")
 }
 
-fn read(reader: &mut impl BufRead) -> std::io::Result<Request> {
+pub(crate) fn read(reader: &mut impl BufRead) -> std::io::Result<Request> {
     let mut line = String::new();
     reader.read_line(&mut line)?;
     let mut first = line.split(' ').map(str::to_owned);
@@ -210,7 +210,11 @@ fn parts(body: &[u8], boundary: &str) -> Vec<(String, Vec<u8>)> {
 
 /// The transaction alone in block 1, and block 2 by the other member.
 pub(crate) fn receipt(tx: &Transaction<Verified>) -> Receipt {
-    let genesis = Gateway::genesis();
+    receipt_on(&Gateway::genesis(), tx)
+}
+
+/// The same on a chain whose members are secrets 1 and 2.
+pub(crate) fn receipt_on(genesis: &Genesis, tx: &Transaction<Verified>) -> Receipt {
     let chain = genesis.chain_id();
     let sealed = |height, previous, seed, txhashes: &[Hash32]| {
         let secret = SecretKey::from_seed([seed; 32]);

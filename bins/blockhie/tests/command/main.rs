@@ -2,9 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking; helpers outside of #[test] do too")]
 
+mod device;
+mod device_gateway;
 mod gateway;
+mod load;
 mod node;
 mod publish;
+mod readings;
 mod run;
 mod usage;
 mod verify;

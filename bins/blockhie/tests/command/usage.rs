@@ -6,7 +6,7 @@ const HASH: &str = "008fad0a9dcfcf9919c5690472b54411ce0d9fbdd6caab8e8ef89be7164c
 
 #[test]
 fn usage_errors_exit_64_and_say_so_on_standard_error_only() {
-    let wrong: [&[&str]; 22] = [
+    let wrong: [&[&str]; 28] = [
         &[],
         &["nonsense"],
         &["keygen"],
@@ -23,6 +23,12 @@ fn usage_errors_exit_64_and_say_so_on_standard_error_only() {
         &["verify", "--receipt", "r", "--checkpoint", HASH, "--quorum", "1"],
         &["verify", "--receipt", "r", "--checkpoint", HASH, "--record", "f"],
         &["verify", "--receipt", "r", "--checkpoint", HASH, "--opening", "f"],
+        &["verify", "--receipt", "r", "--checkpoint", HASH, "--segment", "f"],
+        &["verify", "--receipt", "r", "--checkpoint", HASH, "--segment-opening", "f"],
+        &["verify", "--readings", "f", "--checkpoint", HASH],
+        &["verify", "--readings", "f", "--proofs", "d", "--receipt", "r", "--checkpoint", HASH],
+        &["verify", "--receipt", "r", "--checkpoint", HASH, "--from", "1"],
+        &["device"],
         &["chain"],
         &["chain", "tip"],
         &["chain", "block", "x", "--node", "127.0.0.1:1"],
@@ -38,11 +44,15 @@ fn usage_errors_exit_64_and_say_so_on_standard_error_only() {
 
 #[test]
 fn help_and_version_are_results() {
-    let all: [&[&str]; 9] = [
+    let all: [&[&str]; 13] = [
         &["--help"],
         &["keygen", "--help"],
         &["record", "publish", "--help"],
         &["verify", "--help"],
+        &["device", "register", "--help"],
+        &["device", "retire", "--help"],
+        &["device", "push", "--help"],
+        &["device", "export", "--help"],
         &["chain", "--help"],
         &["chain", "tip", "--help"],
         &["chain", "block", "--help"],

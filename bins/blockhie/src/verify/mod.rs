@@ -1,16 +1,21 @@
 //! `blockhie verify`: files in, an answer out. No socket, no clock, no store.
 
+mod readings;
+pub(crate) mod segment;
+
+use crate::clock::parse_time;
 use crate::failure::{EXIT_USAGE, Failure};
 use crate::files;
 use crate::output::{Output, utc};
 use blockhie_core::limits::MAX_RECEIPT_BYTES;
 use blockhie_core::{
-    BlockHash, ChainId, Genesis, PublicKey, Receipt, Step, Trust, TrustError, TxHash, Verdict, Verification,
-    verify_receipt,
+    BlockHash, ChainId, Genesis, PublicKey, Receipt, Step, Transaction, Trust, TrustError, TxHash, Verdict,
+    Verification, Verified, verify_receipt,
 };
 use blockhie_emr::opening::MAX_OPENING_BYTES;
 use blockhie_emr::payload::{self, Payload};
 use blockhie_emr::{Opening, check_record};
+use blockhie_phd::{Payload as PhdPayload, SegmentOpening, check_segment};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +23,9 @@ use std::path::{Path, PathBuf};
 const MAX_GENESIS_BYTES: usize = 1 << 20;
 /// Longest record read, bytes: it is held in memory. Far above what any vault of ours takes.
 const MAX_RECORD_BYTES: usize = 1 << 30;
+/// What no receipt can show.
+const NOT_PROVED: &str = "this does not prove: that nothing later amends it, the time its sender claimed, or that no \
+                          conflicting chain is final too";
 /// Members named in the verdict; the steps name all of them.
 const MEMBERS_TOLD: usize = 8;
 
@@ -26,6 +34,10 @@ const EXAMPLES: &str = "Examples:
       was that transaction signed, and did a quorum of the genesis members build on it?
   blockhie verify --receipt R.receipt.json --record R.json --opening R.opening.json --genesis emr.toml
       and is it about exactly these bytes?
+  blockhie verify --receipt R.receipt.json --segment S.data --segment-opening S.opening.json --genesis phd.toml
+      a segment of a device's readings
+  blockhie verify --readings ppg/readings.csv --proofs ppg --genesis phd.toml
+      every reading of a file that `blockhie device export --with-proofs` wrote
   blockhie verify --receipt R.receipt.json --genesis emr.toml --quorum 3 --json
   blockhie verify --receipt R.receipt.json --checkpoint HASH
       HASH is a block's hash that you have from someone you trust
@@ -38,14 +50,32 @@ Works with the network down. Exit codes: 0 proved, 1 refuted (the step is named)
 #[command(group(clap::ArgGroup::new("trust").args(["genesis", "checkpoint"]).required(true).multiple(true)))]
 pub(crate) struct Args {
     /// The receipt
-    #[arg(long, value_name = "FILE")]
-    receipt: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "readings")]
+    receipt: Option<PathBuf>,
     /// The record: its exact bytes
     #[arg(long, value_name = "FILE", requires = "opening")]
     record: Option<PathBuf>,
     /// The record's opening
     #[arg(long, value_name = "FILE", requires = "record")]
     opening: Option<PathBuf>,
+    /// The data of a segment of readings
+    #[arg(long, value_name = "FILE", requires = "segment_opening", conflicts_with = "record")]
+    segment: Option<PathBuf>,
+    /// The segment's opening
+    #[arg(long, value_name = "FILE", requires = "segment")]
+    segment_opening: Option<PathBuf>,
+    /// A file of readings, to be compared with their proofs
+    #[arg(long, value_name = "FILE", requires = "proofs", conflicts_with_all = ["receipt", "record", "segment"])]
+    readings: Option<PathBuf>,
+    /// The folder with data, opening and receipt of each segment
+    #[arg(long, value_name = "DIR", requires = "readings")]
+    proofs: Option<PathBuf>,
+    /// The readings were exported with this --from
+    #[arg(long, value_name = "MS|TIME", value_parser = parse_time, requires = "readings")]
+    from: Option<u64>,
+    /// The readings were exported with this --to
+    #[arg(long, value_name = "MS|TIME", value_parser = parse_time, requires = "readings")]
+    to: Option<u64>,
     /// The genesis (TOML) whose members you trust
     #[arg(long, value_name = "FILE")]
     genesis: Option<PathBuf>,
@@ -78,14 +108,27 @@ struct Report<'a> {
     proved_time_ms: Option<u64>,
     members: &'a [String],
     record_checked: bool,
+    segment_checked: bool,
+}
+
+/// What a receipt is compared with.
+pub(crate) enum Opened<'a> {
+    /// The record's bytes and its opening.
+    Record(&'a [u8], &'a Opening),
+    /// A segment's data and its opening.
+    Segment(&'a [u8], &'a SegmentOpening),
 }
 
 pub(crate) fn run(args: &Args, out: &mut Output) -> Result<u8, Failure> {
+    if let (Some(file), Some(folder)) = (&args.readings, &args.proofs) {
+        return readings::run(args, file, folder, out);
+    }
     let read = |path: &Path, limit, what| files::read(path, limit, what);
-    let receipt = Receipt::parse(&read(&args.receipt, MAX_RECEIPT_BYTES, "receipt")?)
-        .map_err(|error| malformed(&args.receipt, error, "a receipt has one text; ask whoever gave it for it again"))?;
+    let path = args.receipt.as_deref().ok_or_else(|| Failure::usage("--receipt: expected a file, got none"))?;
+    let receipt = Receipt::parse(&read(path, MAX_RECEIPT_BYTES, "receipt")?)
+        .map_err(|error| malformed(path, error, "a receipt has one text; ask whoever gave it for it again"))?;
     let genesis = args.genesis.as_deref().map(read_genesis).transpose()?;
-    let opened = match (&args.record, &args.opening) {
+    let record = match (&args.record, &args.opening) {
         (Some(record), Some(opening)) => {
             let text = read(opening, MAX_OPENING_BYTES, "opening")?;
             let parsed = Opening::parse(&text).map_err(|error| {
@@ -95,18 +138,34 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<u8, Failure> {
         }
         _ => None,
     };
-    let trust = Trust { genesis: genesis.as_ref(), quorum: args.quorum, checkpoint: args.checkpoint };
-    let opened = opened.as_ref().map(|(record, opening)| (record.as_slice(), opening));
-    let verification = judge(&receipt, &trust, opened).map_err(|error| {
-        let hint = match error {
-            TrustError::Open => "give --checkpoint HASH as well",
-            TrustError::Quorum { .. } => "leave --quorum out to ask for the genesis's own",
-            TrustError::Nothing => "give --genesis or --checkpoint",
-        };
-        Failure { code: EXIT_USAGE, ..Failure::failed(error) }.hint(hint)
-    })?;
-    print(&verification, &trust, opened.is_some(), args.json, out)?;
+    let proof = match (&args.segment, &args.segment_opening) {
+        (Some(data), Some(opening)) => Some(segment::read(path, opening, data)?),
+        _ => None,
+    };
+    let opened = match (&record, &proof) {
+        (Some((record, opening)), _) => Some(Opened::Record(record, opening)),
+        (None, Some(proof)) => Some(Opened::Segment(&proof.data, &proof.opening)),
+        (None, None) => None,
+    };
+    let trust = trusted(args, genesis.as_ref());
+    let verification = judge(&receipt, &trust, opened.as_ref()).map_err(usage)?;
+    print(&verification, &trust, opened.as_ref(), args.json, out)?;
     Ok(verification.verdict.exit_code())
+}
+
+/// Whom the arguments say to trust.
+fn trusted<'a>(args: &Args, genesis: Option<&'a Genesis>) -> Trust<'a> {
+    Trust { genesis, quorum: args.quorum, checkpoint: args.checkpoint }
+}
+
+/// A question that cannot be asked.
+fn usage(error: TrustError) -> Failure {
+    let hint = match error {
+        TrustError::Open => "give --checkpoint HASH as well",
+        TrustError::Quorum { .. } => "leave --quorum out to ask for the genesis's own",
+        TrustError::Nothing => "give --genesis or --checkpoint",
+    };
+    Failure { code: EXIT_USAGE, ..Failure::failed(error) }.hint(hint)
 }
 
 fn malformed(path: &Path, error: impl std::fmt::Display, hint: &str) -> Failure {
@@ -114,28 +173,29 @@ fn malformed(path: &Path, error: impl std::fmt::Display, hint: &str) -> Failure 
 }
 
 fn read_genesis(path: &Path) -> Result<Genesis, Failure> {
-    let hint = "it is the TOML file that `emr-node genesis` wrote and every node of the chain has";
+    let hint =
+        "it is the TOML file that `emr-node genesis` or `phd-node genesis` wrote and every node of the chain has";
     let bytes = files::read(path, MAX_GENESIS_BYTES, "genesis")?;
     let text = String::from_utf8(bytes).map_err(|error| malformed(path, error, hint))?;
     Genesis::from_toml(&text).map_err(|error| malformed(path, error, hint))
 }
 
-/// The receipt, then what the transaction says, then the record. A refuted step ends it; a record that is not the
-/// committed one refutes also what is not final yet.
+/// The receipt, then what the transaction says, then the record or segment. A refuted step ends it; bytes that are not
+/// the committed ones refute also what is not final yet.
 pub(crate) fn judge(
     receipt: &Receipt,
     trust: &Trust<'_>,
-    opened: Option<(&[u8], &Opening)>,
+    opened: Option<&Opened<'_>>,
 ) -> Result<Verification, TrustError> {
     let mut verification = verify_receipt(receipt, trust)?;
     if verification.verdict == Verdict::Refuted {
         return Ok(verification);
     }
-    let tx = verification.transaction.as_ref();
-    if let Some(tx) = tx.filter(|tx| matches!(tx.tx_type(), payload::RECORD..=payload::RECORDS)) {
-        let (holds, detail) = match Payload::read(tx) {
-            Ok(payload) => (true, describe(&payload)),
-            Err(error) => (false, error.to_string()),
+    let said = verification.transaction.as_ref().and_then(|tx| read_payload(tx, &verification.chain_id));
+    if let Some(said) = said {
+        let (holds, detail) = match said {
+            Ok(detail) => (true, detail),
+            Err(detail) => (false, detail),
         };
         verification.steps.push(Step { name: "payload", holds: Some(holds), detail });
         if !holds {
@@ -143,14 +203,43 @@ pub(crate) fn judge(
             return Ok(verification);
         }
     }
-    if let Some((record, opening)) = opened {
-        let steps = check_record(Some(record), opening, &verification, trust.genesis);
-        if steps.iter().any(|step| step.holds != Some(true)) {
-            verification.verdict = Verdict::Refuted;
-        }
-        verification.steps.extend(steps);
+    let steps = match opened {
+        Some(Opened::Record(record, opening)) => check_record(Some(record), opening, &verification, trust.genesis),
+        Some(Opened::Segment(data, opening)) => check_segment(Some(data), opening, &verification),
+        None => vec![],
+    };
+    // A segment's data of another encoding are proved as bytes; that step says so and decides nothing.
+    if steps.iter().any(|step| step.holds != Some(true) && step.name != "samples" || step.holds == Some(false)) {
+        verification.verdict = Verdict::Refuted;
     }
+    verification.steps.extend(steps);
     Ok(verification)
+}
+
+/// What the transaction says, or what is wrong with it; `None` for types that are not read here.
+fn read_payload(tx: &Transaction<Verified>, chain: &ChainId) -> Option<Result<String, String>> {
+    match tx.tx_type() {
+        payload::RECORD..=payload::RECORDS => {
+            Some(Payload::read(tx).map(|payload| describe(&payload)).map_err(|error| error.to_string()))
+        }
+        blockhie_phd::payload::DEVICE..=blockhie_phd::payload::RETIRE => {
+            let read = PhdPayload::read(tx, chain);
+            Some(read.map(|payload| describe_phd(&payload)).map_err(|error| error.to_string()))
+        }
+        _ => None,
+    }
+}
+
+fn describe_phd(payload: &PhdPayload) -> String {
+    match payload {
+        PhdPayload::Device(device) => format!("DEVICE: enrols {}", hex::encode(&device.device_key)),
+        PhdPayload::Retire(retire) => format!("RETIRE: of device {}", hex::encode(&retire.device_key)),
+        PhdPayload::Readings(readings) => {
+            let last = readings.first_seq.saturating_add(u64::from(readings.count)).saturating_sub(1);
+            let carriage = if readings.blob.is_empty() { "sealed on the chain" } else { "sealed in a blob store" };
+            format!("READINGS: {} to {last}, {carriage}", readings.first_seq)
+        }
+    }
 }
 
 fn describe(payload: &Payload) -> String {
@@ -176,11 +265,11 @@ fn by_itself(verification: &Verification) -> bool {
 fn print(
     verification: &Verification,
     trust: &Trust<'_>,
-    record_checked: bool,
+    opened: Option<&Opened<'_>>,
     json: bool,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let summary = summarise(verification, trust, record_checked);
+    let summary = summarise(verification, trust, opened);
     if json {
         let tx = verification.transaction.as_ref();
         return out.json(&Report {
@@ -197,30 +286,30 @@ fn print(
             block_time_ms: verification.block_time_ms,
             proved_time_ms: verification.proved_time_ms,
             members: &verification.members,
-            record_checked,
+            record_checked: matches!(opened, Some(Opened::Record(..))),
+            segment_checked: matches!(opened, Some(Opened::Segment(..))),
         });
     }
     let width = verification.steps.iter().map(|step| step.name.len()).max().unwrap_or(0);
-    for step in &verification.steps {
-        let (sign, colour) = match step.holds {
-            Some(true) => ("✓", "32"),
-            Some(false) => ("✗", "31"),
-            None => ("…", "33"),
-        };
-        let sign = if out.colour() { format!("\x1b[{colour}m{sign}\x1b[0m") } else { sign.to_owned() };
-        out.line(&format!("{sign} {:width$}  {}", step.name, step.detail));
-    }
+    verification.steps.iter().for_each(|step| print_step(step.holds, step.name, width, &step.detail, out));
     out.line(&summary);
     if verification.verdict == Verdict::Proved {
-        out.line(
-            "this does not prove: that nothing later amends it, the time its sender claimed, or that no conflicting \
-             chain is final too",
-        );
+        out.line(NOT_PROVED);
     }
     Ok(())
 }
 
-fn summarise(verification: &Verification, trust: &Trust<'_>, record_checked: bool) -> String {
+fn print_step(holds: Option<bool>, name: &str, width: usize, detail: &str, out: &mut Output) {
+    let (sign, colour) = match holds {
+        Some(true) => ("✓", "32"),
+        Some(false) => ("✗", "31"),
+        None => ("…", "33"),
+    };
+    let sign = if out.colour() { format!("\x1b[{colour}m{sign}\x1b[0m") } else { sign.to_owned() };
+    out.line(&format!("{sign} {name:width$}  {detail}"));
+}
+
+fn summarise(verification: &Verification, trust: &Trust<'_>, opened: Option<&Opened<'_>>) -> String {
     let failed = verification.steps.iter().find(|step| step.holds == Some(false));
     match verification.verdict {
         Verdict::Refuted => {
@@ -230,10 +319,13 @@ fn summarise(verification: &Verification, trust: &Trust<'_>, record_checked: boo
             "not final yet: all holds so far; get a newer receipt when more members have built on it".to_owned()
         }
         Verdict::Proved => {
-            let what = match (by_itself(verification), record_checked) {
+            let what = match (by_itself(verification), opened) {
+                (false, Some(Opened::Segment(..))) => {
+                    "exactly this segment was committed by its device; effect depends on state"
+                }
                 (false, _) => "included; effect depends on state",
-                (true, true) => "exactly these bytes were committed",
-                (true, false) => "the commitment was made (give --record and --opening to compare the bytes)",
+                (true, Some(_)) => "exactly these bytes were committed",
+                (true, None) => "the commitment was made (give --record and --opening to compare the bytes)",
             };
             let mut text = format!("proved: {what}, in block {}", verification.height);
             if trust.genesis.is_some_and(|genesis| !genesis.is_open()) {
