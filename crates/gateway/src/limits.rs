@@ -58,6 +58,10 @@ pub(crate) const MAX_BLOCKS: u32 = 128;
 pub(crate) const EVENT_BLOCKS: usize = 8;
 /// Transactions listed on a block's page.
 pub(crate) const PAGE_TRANSACTIONS: usize = 1_000;
+/// Segments on one page of a device.
+pub(crate) const PAGE_SEGMENTS: usize = 50;
+/// Readings of a device that are drawn, about 24 bytes each while it is done: three days at one a second.
+pub(crate) const MAX_DRAWN: usize = 1 << 18;
 /// Records listed on the publish page.
 pub(crate) const PAGE_RECORDS: usize = 20;
 /// Answers of the node about transactions that are remembered until the tip changes.

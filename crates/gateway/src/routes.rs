@@ -6,7 +6,9 @@ use crate::app::App;
 use crate::clock::now_ms;
 use crate::error::ApiError;
 use crate::limits::{MAX_FIELD_BYTES, REQUEST_TIME, UPLOAD_TIME};
-use crate::pages::{self, assets, block, explorer, fairness, login, network as peers, publish, search, verify};
+use crate::pages::{
+    self, assets, block, devices as device_pages, explorer, fairness, login, network as peers, publish, search, verify,
+};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
@@ -88,6 +90,8 @@ pub(crate) fn table() -> Vec<Route> {
         at("GET", "/{chain}/blocks/{hash}", Public, Quick, get(block::block)),
         at("GET", "/{chain}/tx/{hash}", Public, Quick, get(block::transaction)),
         at("GET", "/search", Public, Quick, get(search::search)),
+        at("GET", "/devices", Public, Quick, get(device_pages::list)),
+        at("GET", "/devices/{key}", Public, Quick, get(device_pages::one)),
         at("GET", "/network", Public, Quick, get(peers::page)),
         at("GET", "/fairness", Public, Quick, get(fairness::page)),
         at("GET", "/verify", Public, Quick, get(verify::form)),

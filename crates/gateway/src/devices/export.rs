@@ -96,3 +96,53 @@ fn collect(
     }
     Ok(Some(found))
 }
+
+/// Samples for a picture.
+pub(crate) struct Drawn {
+    /// With the sequence number of the first, by sequence number.
+    pub(crate) samples: Vec<(u64, Samples)>,
+    /// Time of the last reading whose key is here, within the span or not, ms since the epoch.
+    pub(crate) last_ms: Option<u64>,
+    /// There were more than asked for: the oldest are left out.
+    pub(crate) cut: bool,
+}
+
+/// At most about `most` of the newest readings with `from_ms` ≤ time < `to_ms` whose keys are here.
+pub(crate) fn drawn(
+    devices: &Devices,
+    chain: &ChainId,
+    device: &PublicKey,
+    (from_ms, to_ms): (Option<u64>, Option<u64>),
+    most: usize,
+) -> Found<Drawn> {
+    let at = |from, to| devices.at_times(device, from, to, MAX_SEGMENTS_LISTED);
+    let row = |last_seq| {
+        Ok::<_, super::DeviceError>(devices.segments(device, last_seq, 1)?.into_iter().find(|row| row.held()))
+    };
+    let last_ms = match at(0, u64::MAX)?.last() {
+        Some(last_seq) => row(*last_seq)?.and_then(|row| row.times).map(|(_, end_ms)| end_ms),
+        None => None,
+    };
+    let mut drawn = Drawn { samples: vec![], last_ms, cut: false };
+    let mut count = 0usize;
+    for last_seq in at(from_ms.unwrap_or(0), to_ms.unwrap_or(u64::MAX))?.into_iter().rev() {
+        let Some(row) = row(last_seq)? else { continue };
+        let (_, _, data) = devices.unsealed(chain, device, &row)?;
+        let samples = Samples::decode(&data)
+            .map_err(|error| super::rows::corrupt("segment", "samples, as when it came", error))?;
+        let range = samples.between(from_ms, to_ms);
+        if count > 0 && count.saturating_add(range.len()) > most {
+            drawn.cut = true;
+            break;
+        }
+        let start = range.end.saturating_sub(most).max(range.start);
+        drawn.cut |= start > range.start;
+        count += range.end - start;
+        let before = u64::try_from(start).unwrap_or(u64::MAX);
+        if start < range.end {
+            drawn.samples.push((row.first_seq.saturating_add(before), samples.slice(start..range.end)));
+        }
+    }
+    drawn.samples.reverse();
+    Ok(drawn)
+}

@@ -89,7 +89,7 @@ pub(crate) struct DeviceView {
 }
 
 impl DeviceState {
-    fn of(row: &DeviceRow) -> Self {
+    pub(crate) fn of(row: &DeviceRow) -> Self {
         match (row.enrolled, row.retired) {
             (_, true) => Self::Retired,
             (true, false) => Self::Enrolled,

@@ -4,6 +4,8 @@
 
 pub(crate) mod assets;
 pub(crate) mod block;
+mod chart;
+pub(crate) mod devices;
 mod draw;
 pub(crate) mod explorer;
 pub(crate) mod fairness;
@@ -12,6 +14,7 @@ pub(crate) mod network;
 pub(crate) mod publish;
 pub(crate) mod search;
 pub(crate) mod verify;
+mod way;
 
 use crate::access::Operator;
 use crate::error::ApiError;
@@ -24,9 +27,10 @@ use axum::response::{Html, IntoResponse, Response};
 pub(crate) type Visitor = Option<Extension<Operator>>;
 
 /// The menu: name, path, title.
-pub(crate) const MENU: [(&str, &str, &str); 5] = [
+pub(crate) const MENU: [(&str, &str, &str); 6] = [
     ("explorer", "/", "Explorer"),
     ("publish", "/publish", "Publish"),
+    ("devices", "/devices", "Devices"),
     ("verify", "/verify", "Verify"),
     ("network", "/network", "Network"),
     ("fairness", "/fairness", "Fairness"),

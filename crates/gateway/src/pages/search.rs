@@ -3,12 +3,13 @@
 use super::explorer::titles;
 use super::{Frame, PageError, Visitor, show};
 use crate::app::App;
+use crate::devices::DeviceError;
 use crate::error::ApiError;
 use askama::Template;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
-use blockhie_core::{BlockQuery, Hash32};
+use blockhie_core::{BlockQuery, Hash32, PublicKey};
 use serde::Deserialize;
 
 /// Something found.
@@ -115,11 +116,21 @@ async fn find_on_chains(app: &App, wanted: &Wanted, page: &mut SearchPage) {
     }
 }
 
-/// What this gateway keeps itself. Its records are the operator's to see.
+/// What this gateway keeps itself. Its records are the operator's to see; whether a device is here is public.
 async fn find_here(app: &App, hash: Hash32, page: &mut SearchPage) -> Result<(), ApiError> {
     if page.is_operator && app.blocking(move |parts| Ok(parts.vault.entry(&hash)?)).await?.is_some() {
         page.hits
             .push(Hit { what: "A record in this gateway's vault".into(), path: format!("/publish/records/{hash}") });
+    }
+    if let Ok(device) = PublicKey::new(hash.0) {
+        let known = app.blocking(move |parts| match parts.devices.device(&device) {
+            Ok(_) => Ok(true),
+            Err(DeviceError::NoDevice { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        });
+        if known.await? {
+            page.hits.push(Hit { what: "A device of this gateway".into(), path: format!("/devices/{hash}") });
+        }
     }
     Ok(())
 }

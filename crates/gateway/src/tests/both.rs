@@ -185,3 +185,78 @@ async fn a_segment_is_verified_as_a_record_is() {
         answer.expect_error(400, "invalid");
     }
 }
+
+/// What a device's page is asked with.
+fn sent(segment: &Segment, with_key: bool) -> serde_json::Value {
+    serde_json::json!({
+        "transaction": hex::encode(segment.transaction.to_bytes()),
+        "sealed": hex::encode(&segment.sealed),
+        "key": with_key.then(|| hex::encode(segment.key.as_bytes())),
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_shows_its_readings_to_the_operator_alone() {
+    let both = Both::connected(&["North"]).await;
+    let rig = &both.rig;
+    assert!(rig.get("/devices").await.text().contains("blockhie device register"));
+    let [owner, device] = [3, 4].map(|seed| SecretKey::from_seed([seed; 32]));
+    let chain = both.phd.node.genesis.chain_id();
+    let key = device.public().to_string();
+    assert_eq!(both.page(&format!("/devices/{key}")).await.status, StatusCode::NOT_FOUND);
+    let enrolled = serde_json::json!({"transaction": hex::encode(enrol(&chain, &owner, &device, now_ms()).to_bytes())});
+    assert_eq!(rig.post_json("/api/v1/devices", &enrolled).await.status, StatusCode::ACCEPTED);
+    let page = rig.get(&format!("/devices/{key}")).await;
+    assert!(page.text().contains("on its way") && page.text().contains("blockhie device push"), "{}", page.text());
+    both.phd.node.mine(0);
+
+    // 1 to 100 and 151 to 250 with their keys, 251 to 260 without.
+    let part = |first: u64, count: u64| {
+        let values = (first..first + count).map(|seq| format!("{}.5", 60 + seq % 7).parse().unwrap()).collect();
+        let mut samples = Samples::new("8867-4", "/min", 1_700_000_000_000, Timing::Rate("1".parse().unwrap()), values);
+        samples.skipped = first;
+        prepare_segment(&chain, &device, first, &samples, Carriage::Blob, now_ms()).unwrap()
+    };
+    let segments = [sent(&part(1, 100), true), sent(&part(151, 100), true), sent(&part(251, 10), false)];
+    let pushed =
+        rig.post_json(&format!("/api/v1/devices/{key}/readings"), &serde_json::json!({"segments": segments})).await;
+    assert_eq!(pushed.status, StatusCode::ACCEPTED, "{}", pushed.text());
+    both.phd.node.mine(0);
+    both.caught_up(2).await;
+    let page = rig.get(&format!("/devices/{key}")).await;
+    for text in [
+        "8867-4",
+        "200 readings",
+        "1 gap",
+        "no readings 101 to 150 here (50)",
+        "101 to 150",
+        "in /min",
+        "sealed",
+        &owner.public().to_string(),
+    ] {
+        assert!(page.text().contains(text), "{text} in {}", page.text());
+    }
+    assert_eq!(page.text().matches("class=\"line range\"").count(), 1);
+    let hour = page.text().split(&format!("/devices/{key}?from=")).nth(2).unwrap().split('"').next().unwrap();
+    assert_eq!(hour, (1_700_000_250_000u64 - 3_600_000).to_string());
+    let late = rig.get(&format!("/devices/{key}?from=1700000201000&to=1700000211000")).await;
+    assert!(
+        late.text().contains("10 readings") && late.text().contains("&#38;from=1700000201000&#38;to="),
+        "{}",
+        late.text()
+    );
+    assert!(rig.get(&format!("/devices/{key}?from=1")).await.text().contains("200 readings"));
+    assert!(rig.get(&format!("/devices/{key}?to=1")).await.text().contains("No reading in this span"));
+    let next = rig.get(&format!("/devices/{key}?from_seq=200")).await;
+    assert!(!next.text().contains(">1 to 100<") && next.text().contains(">151 to 250<"));
+    rig.get(&format!("/devices/{key}?until=1")).await;
+    assert!(rig.get("/devices").await.text().contains(&format!("/devices/{key}")));
+
+    let outside = both.page(&format!("/devices/{key}")).await;
+    assert_eq!(outside.status, StatusCode::OK);
+    for secret in ["8867-4", "<svg class=\"chart\"", "151 to 250", "Segments", &owner.public().to_string()] {
+        assert!(!outside.text().contains(secret), "{secret}");
+    }
+    assert!(!both.page("/devices").await.text().contains(&key[..8]));
+    assert_eq!(both.page(&format!("/search?q={key}")).await.header("location"), format!("/devices/{key}"));
+}
