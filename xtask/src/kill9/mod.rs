@@ -88,14 +88,14 @@ fn part_two(root: &Path, options: &Options) -> Result<()> {
     let mut town = Town::start(&binaries, folder.path())?;
     let work = Arc::new(Work::prepare(&binaries, folder.path(), &town)?);
     let started = Instant::now();
+    let step = |what: &str| println!("[{:>6.1} s] {what}", started.elapsed().as_secs_f64());
     let workers = Work::begin(&work);
     let mut outcome = Ok(());
     for round in 1..=options.rounds {
         std::thread::sleep(Duration::from_millis(dice.between(BETWEEN_KILLS_MS)));
-        outcome = town.kill_one(&mut dice).map(|victim| {
-            let seconds = started.elapsed().as_secs_f64();
-            println!("[{seconds:>6.1} s] round {round}: {victim} killed and back; acknowledged: {}", work.told());
-        });
+        outcome = town
+            .kill_one(&mut dice)
+            .map(|victim| step(&format!("round {round}: {victim} killed and back; acknowledged: {}", work.told())));
         if outcome.is_err() || work.has_failed() {
             break;
         }
@@ -103,14 +103,16 @@ fn part_two(root: &Path, options: &Options) -> Result<()> {
     work.end(workers)?;
     outcome?;
     work.collect()?;
-    town.finish()?;
+    step("everything acknowledged is final and came back with its receipts");
+    let (emr, phd) = town.finish()?;
+    step(&format!(
+        "both nodes agree on block {emr} of the EMR-Chain, and on block {phd} of the PHD-Chain; all stopped"
+    ));
+    town.check_stores()?;
+    step("fsck of all four nodes finds nothing");
     work.verify(&town)?;
-    println!(
-        "{} kills; acknowledged {}; nothing missing, all final, proved offline; fsck of 4 nodes found nothing; both \
-         nodes of each chain agree",
-        options.rounds,
-        work.told()
-    );
+    step("everything is proved offline");
+    println!("{} kills, acknowledged: {}; nothing is missing", options.rounds, work.told());
     Ok(())
 }
 
