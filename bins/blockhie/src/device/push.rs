@@ -24,8 +24,9 @@ const MAX_FILE_BYTES: usize = 256 << 20;
 const DEFAULT_SEGMENT: u32 = 6_000;
 /// Most samples of a segment.
 const MAX_SEGMENT: i64 = 1 << 20;
-/// Segments and bytes of hex of one request at most, so that it is answered within the gateway's time.
-const REQUEST: (usize, usize) = (64, 8 << 20);
+/// Segments, bytes of hex and readings of one request at most, so that it is answered within the gateway's time and
+/// below its own bounds.
+const REQUEST: (usize, usize, u64) = (64, 8 << 20, 2 << 20);
 
 const EXAMPLES: &str = "Examples:
   blockhie device push ppg.csv --device sensor.key --rate 100 --code 8867-4 --gateway http://127.0.0.1:8080
@@ -190,11 +191,12 @@ fn hand_in(
     let public = device.public();
     let mut taken: Vec<TakenSegment> = Vec::with_capacity(segments.len());
     while let Some(rest) = segments.get(taken.len()..).filter(|rest| !rest.is_empty()) {
-        let (mut rows, mut bytes) = (Vec::new(), 0);
+        let (mut rows, mut bytes, mut readings) = (Vec::new(), 0, 0);
         for segment in rest.iter().take(REQUEST.0) {
             let row = row(args, segment);
             bytes += 2 * (segment.sealed.len() + segment.transaction.body().len());
-            if !rows.is_empty() && bytes > REQUEST.1 {
+            readings += u64::from(segment.place.count);
+            if !rows.is_empty() && (bytes > REQUEST.1 || readings > REQUEST.2) {
                 break;
             }
             rows.push(row);
