@@ -13,9 +13,12 @@ use std::process::ExitCode;
 mod checks;
 mod demo;
 mod edges;
+mod kill9;
 mod process;
 mod rocksdb;
 mod running;
+mod soak;
+mod system;
 mod tools;
 
 const HELP: &str = "\
@@ -23,22 +26,39 @@ Developer tasks of BlockHIE.
 
 Usage: cargo xtask <command>
 
-  demo          publish a record on a real chain of two nodes and prove it with
-                everything stopped; the last line is `demo: ok`
-                  --records DIR  publish the files of this folder instead
-                  --serve        go on running until enter is pressed
-                  --keep DIR     keep the data in this new folder
+  demo          two nodes of each chain and a gateway: records published, a
+                device's readings pushed, one of each linked, and all of it
+                proved with everything stopped; the last line is `demo: ok`
+                  --records DIR    publish the files of this folder instead
+                  --readings FILE  push this CSV instead: one value a line, or
+                                   milliseconds and value
+                  --rate HZ        readings a second, for one value a line (1)
+                  --code LOINC     what was measured (8867-4, heart rate)
+                  --serve          go on running until enter is pressed
+                  --keep DIR       keep the data in this new folder
   test          install what is missing and run every check that CI runs;
                 the last line is `test: ok` or `test: FAILED (names)`
   env           build the RocksDB archive if it is missing and print the
                 `export NAME=value` lines that make cargo link it
   cargo <args>  run cargo with that environment
-  kill9 [N]     kill -9 a node under load N times (50) and look for losses
+  kill9 [N]     kill -9 a node under load N times (50), then any process of
+                the demo's system while records, readings and links come in,
+                and look for losses; the last line is `kill9: ok`
+                  --rounds R       kills of the second part (half of N)
+                  --seed S         the same victims and pauses again
+  soak          four nodes of each chain under a steady load: waits, fairness,
+                losses, memory; the last line is `soak: ok`
+                  --tps T          transactions a second at each node (7)
+                  --seconds S      for so long (600)
+                  --chain C        only this one, emr or phd
   edges         check who depends on whom in this workspace
 
 Examples:
   cargo xtask demo
+  cargo xtask demo --readings pulse.csv --rate 100 --serve
   cargo xtask test
+  cargo xtask kill9 0 --rounds 5
+  cargo xtask soak --seconds 120
   eval \"$(cargo xtask env)\"
   cargo xtask cargo test -p blockhie-store
 
@@ -57,15 +77,9 @@ fn main() -> ExitCode {
             print!("{HELP}");
             Ok(ExitCode::SUCCESS)
         }
-        ["demo", rest @ ..] => match demo::Options::parse(rest) {
-            Ok(options) => demo::run(&root(), &options).map(|()| ExitCode::SUCCESS),
-            Err(error) => {
-                eprintln!("error: {error:#}\n\n{HELP}");
-                Ok(ExitCode::from(USAGE))
-            }
-        },
-        ["kill9"] => kill9("50"),
-        ["kill9", kills] => kill9(kills),
+        ["demo", rest @ ..] => with(demo::Options::parse(rest), |options| demo::run(&root(), options)),
+        ["kill9", rest @ ..] => with(kill9::Options::parse(rest), |options| kill9::run(&root(), options)),
+        ["soak", rest @ ..] => with(soak::Options::parse(rest), |options| soak::run(&root(), options)),
         ["test"] => Ok(exit(checks::run(&root()))),
         ["env"] => print_environment(),
         ["cargo", rest @ ..] => run_cargo(rest),
@@ -97,16 +111,15 @@ fn run_cargo(arguments: &[&str]) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
 }
 
-/// Runs the crash test of `emr-node` with this many kills.
-fn kill9(kills: &str) -> Result<ExitCode> {
-    let variables = rocksdb::environment(&root())?;
-    Tool::cargo()
-        .args(["test", "--workspace", "--test", "crash", "--", "--nocapture"])
-        .envs(&variables)
-        .env("BLOCKHIE_KILLS", kills)
-        .dir(root())
-        .run()?;
-    Ok(ExitCode::SUCCESS)
+/// Runs a command with its options, or says how it is used.
+fn with<T>(options: Result<T>, run: impl FnOnce(&T) -> Result<()>) -> Result<ExitCode> {
+    match options {
+        Ok(options) => run(&options).map(|()| ExitCode::SUCCESS),
+        Err(error) => {
+            eprintln!("error: {error:#}\n\n{HELP}");
+            Ok(ExitCode::from(USAGE))
+        }
+    }
 }
 
 fn exit(passed: bool) -> ExitCode {

@@ -12,6 +12,8 @@ use crate::tx::{Transaction, Verified};
 use primitive_types::U256;
 use std::collections::{BTreeMap, VecDeque};
 
+pub mod waits;
+
 /// Which block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BlockQuery {

@@ -116,6 +116,13 @@ impl Peer {
 }
 
 impl Engine {
+    /// Peers that misbehaved and their scores, ascending by address. At 100 a peer is banned; scores halve with time.
+    #[must_use]
+    pub fn scores(&self) -> Vec<(PeerId, u32)> {
+        let scored = self.peers.iter().filter(|(_, state)| state.score > 0);
+        scored.map(|(peer, state)| (*peer, state.score)).collect()
+    }
+
     pub(crate) fn peer_up(&mut self, peer: PeerId) {
         if self.peers.len() >= MAX_PEERS && !self.peers.contains_key(&peer) {
             self.note(format!("peer {peer} is not used: expected at most {MAX_PEERS} peers"));

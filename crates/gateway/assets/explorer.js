@@ -3,6 +3,7 @@
 (() => {
   const MAX_ROWS = 25;
   const short = (hash) => `${hash.slice(0, 8)}…${hash.slice(-6)}`;
+  const tiny = (hash) => `${hash.slice(0, 6)}…${hash.slice(-4)}`;
   const utc = (ms) => new Date(ms).toISOString();
 
   const cell = (classes, label, child) => {
@@ -17,7 +18,7 @@
     a.className = "mono";
     a.href = `/${chain}/blocks/${hash}`;
     a.title = hash;
-    a.textContent = short(hash);
+    a.textContent = tiny(hash);
     return a;
   };
   const row = (chain, block) => {
@@ -26,7 +27,11 @@
     tr.dataset.hash = block.hash;
     const time = document.createElement("time");
     time.dateTime = utc(block.time_ms);
-    time.textContent = time.dateTime.slice(0, 19).replace("T", " ");
+    time.title = `${time.dateTime.slice(0, 19).replace("T", " ")} UTC`;
+    const date = document.createElement("span");
+    date.className = "date";
+    date.textContent = `${time.dateTime.slice(0, 10)} `;
+    time.append(date, time.dateTime.slice(11, 19));
     const miner = document.createElement("span");
     miner.title = block.miner;
     miner.textContent = block.miner_name ?? (/^0+$/.test(block.miner) ? "genesis" : short(block.miner));
@@ -34,7 +39,7 @@
     tr.append(
       cell("num height", "", String(block.height)),
       cell("time", "", time),
-      cell("num count", "transactions", String(block.transactions)),
+      cell("num count", "", String(block.transactions)),
       cell("miner", "", miner),
       cell("previous", "previous", previous),
       cell("hash", "hash", link(chain, block.hash)),
@@ -104,7 +109,7 @@
       while (this.body.children.length > MAX_ROWS) this.body.lastElementChild.remove();
       const lowest = Number(this.body.lastElementChild?.dataset.height ?? 0);
       const older = this.section.querySelector("[data-older]");
-      if (older && lowest > 0) older.href = `/?to=${lowest - 1}`;
+      if (older && lowest > 0) older.href = `/?${this.chain}=${lowest - 1}`;
     }
     mark() {
       for (const tr of this.body.querySelectorAll("tr[data-height]")) {

@@ -2,8 +2,8 @@
 
 use crate::limits::{MAX_SESSIONS, SESSION_TIME};
 use axum::http::{HeaderMap, Method, header};
-use blockhie_core::SecretKey;
 use blockhie_core::keyfile::{self, KeyFileError};
+use blockhie_core::{PublicKey, SecretKey};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
@@ -23,8 +23,31 @@ pub(crate) enum Access {
     Public,
     /// The operator: by token, or by session and page token. Others get a typed 401.
     Operator,
+    /// The operator, or whoever signs the request with a key; whether the key may is for the handler to say, which
+    /// answers "not found" to one that may not. Others get a typed 401.
+    Holder,
     /// The operator in a browser. Others are sent to the login page.
     OperatorPage,
+}
+
+/// Who asks, on a route for [`Access::Holder`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// The operator.
+    Operator,
+    /// The holder of this key.
+    Key(PublicKey),
+}
+
+impl Caller {
+    /// Whether this is the operator, or the holder of one of these keys.
+    #[must_use]
+    pub(crate) fn is_one_of(&self, keys: &[PublicKey]) -> bool {
+        match self {
+            Self::Operator => true,
+            Self::Key(key) => keys.contains(key),
+        }
+    }
 }
 
 /// The operator, as a request showed it.

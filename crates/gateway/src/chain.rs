@@ -4,16 +4,19 @@
 //! and is refused at once while the node is away.
 
 use crate::index::Index;
-use crate::limits::{HELD_BLOCKS, HELD_STATES, RECONNECT_LEAST, RECONNECT_MOST};
+use crate::limits::{HELD_BLOCKS, HELD_STATES, RECONNECT_LEAST, RECONNECT_MOST, WAITS_AGE};
 use crate::view::BlockRow;
+use blockhie_core::query::waits::Waits;
 use blockhie_core::{
     BlockHash, BlockQuery, ChainId, ChainKind, ErrorClass, Genesis, StoreError, Tip, Transaction, TxHash, TxStatus,
     UncheckedBlock, Unverified,
 };
-use blockhie_transport::{ClientError, LedgerClient};
+use blockhie_transport::limits::MAX_WAIT_BLOCKS;
+use blockhie_transport::{ClientError, LedgerClient, PeerInfo};
 use futures::StreamExt;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 use tokio::sync::watch;
 
 /// Why the chain does not answer. The texts name no address: they are shown to anybody.
@@ -117,6 +120,8 @@ pub(crate) struct ChainView {
     client: Mutex<Option<LedgerClient>>,
     feed: watch::Sender<Feed>,
     states: Mutex<States>,
+    /// The waits told last, and when. Whoever asks meanwhile waits for the same answer.
+    waits: tokio::sync::Mutex<Option<(Instant, Arc<Waits>)>>,
 }
 
 /// Answers about committed transactions, as of one tip.
@@ -137,6 +142,7 @@ impl ChainView {
             client: Mutex::default(),
             feed: watch::Sender::new(feed),
             states: Mutex::default(),
+            waits: Default::default(),
             index,
         };
         if let Some(bytes) = view.index.genesis(kind)? {
@@ -144,6 +150,12 @@ impl ChainView {
             let _ = view.known.set(Arc::new(known));
         }
         Ok(view)
+    }
+
+    /// Which chain it is.
+    #[must_use]
+    pub(crate) fn kind(&self) -> ChainKind {
+        self.kind
     }
 
     /// `emr` or `phd`: its name in routes.
@@ -234,6 +246,30 @@ impl ChainView {
     /// [`ChainError`].
     pub(crate) async fn tip(&self) -> Result<Tip, ChainError> {
         Ok(self.client()?.tip().await?)
+    }
+
+    /// Waits of the newest [`MAX_WAIT_BLOCKS`] blocks, at most [`WAITS_AGE`] old.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub(crate) async fn waits(&self) -> Result<Arc<Waits>, ChainError> {
+        let mut held = self.waits.lock().await;
+        if let Some((told, waits)) = held.as_ref()
+            && told.elapsed() < WAITS_AGE
+        {
+            return Ok(Arc::clone(waits));
+        }
+        let waits = Arc::new(self.client()?.waits(MAX_WAIT_BLOCKS).await?);
+        *held = Some((Instant::now(), Arc::clone(&waits)));
+        Ok(waits)
+    }
+
+    /// The peers that the node knows.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub(crate) async fn peers(&self) -> Result<Vec<PeerInfo>, ChainError> {
+        Ok(self.client()?.peers().await?)
     }
 
     /// Rows of the best chain from a height on, ascending, at most `limit`; fewer above the tip.

@@ -1,6 +1,5 @@
 //! What a request is answered when it is not answered: one type, one table from error classes to HTTP.
 
-use crate::records::status::RecordStatus;
 use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -9,13 +8,13 @@ use blockhie_emr::publish::PublishError;
 use blockhie_emr::vault::VaultError;
 use serde::Serialize;
 
-/// An answer that is an error: `{"error":{"class":…,"message":…}}`, with `status` where a record is not that far yet.
+/// An answer that is an error: `{"error":{"class":…,"message":…}}`, with `status` where something is not that far yet.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiError {
     status: StatusCode,
     class: &'static str,
     message: String,
-    record: Option<Box<RecordStatus>>,
+    far: Option<Box<serde_json::Value>>,
 }
 
 #[derive(Serialize)]
@@ -28,7 +27,7 @@ struct Fields<'a> {
     class: &'a str,
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<&'a RecordStatus>,
+    status: Option<&'a serde_json::Value>,
 }
 
 /// The one table: HTTP status and name of a class.
@@ -46,7 +45,7 @@ pub(crate) fn http_of(class: ErrorClass) -> (StatusCode, &'static str) {
 
 impl ApiError {
     fn with(status: StatusCode, class: &'static str, message: impl Into<String>) -> Self {
-        Self { status, class, message: message.into(), record: None }
+        Self { status, class, message: message.into(), far: None }
     }
 
     /// An error of `class`.
@@ -81,10 +80,11 @@ impl ApiError {
         Self::new(ErrorClass::Internal, "internal error (the gateway's log says which)")
     }
 
-    /// A record whose transaction has not come as far as the request needs.
+    /// A transaction has not come as far as the request needs; `status` says how far it has.
     #[must_use]
-    pub(crate) fn not_yet(message: impl Into<String>, status: RecordStatus) -> Self {
-        Self { record: Some(Box::new(status)), ..Self::new(ErrorClass::NotYet, message) }
+    pub(crate) fn not_yet(message: impl Into<String>, status: &impl Serialize) -> Self {
+        let far = serde_json::to_value(status).ok().map(Box::new);
+        Self { far, ..Self::new(ErrorClass::NotYet, message) }
     }
 
     /// Who asks is not known. The same for what is there and what is not.
@@ -92,6 +92,13 @@ impl ApiError {
     pub(crate) fn unauthenticated() -> Self {
         let hint = "expected `Authorization: Bearer TOKEN`, the token of the gateway's data folder, or a session";
         Self::with(StatusCode::UNAUTHORIZED, "unauthenticated", hint)
+    }
+
+    /// The same on a route that keys may call; `reason` is about a signature that was given.
+    #[must_use]
+    pub(crate) fn unsigned(reason: Option<String>) -> Self {
+        let hint = "expected `Authorization: Bearer TOKEN` or a signed request, `Authorization: BlockHIE key=…`";
+        Self::with(StatusCode::UNAUTHORIZED, "unauthenticated", reason.unwrap_or_else(|| hint.into()))
     }
 
     /// Not sent by one of this gateway's own pages.
@@ -145,7 +152,7 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let error = Fields { class: self.class, message: &self.message, status: self.record.as_deref() };
+        let error = Fields { class: self.class, message: &self.message, status: self.far.as_deref() };
         let mut response = (self.status, Json(Body { error })).into_response();
         let headers = response.headers_mut();
         if self.status == StatusCode::UNAUTHORIZED {

@@ -8,10 +8,11 @@ use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 
 /// Fields that hold a file even when they come without a file name.
-const FILE_FIELDS: [&str; 5] = ["file", "files", "record", "receipt", "opening"];
+const FILE_FIELDS: [&str; 6] = ["file", "files", "record", "segment", "receipt", "opening"];
 
 /// A file of a form. Its name is not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +82,12 @@ pub(crate) async fn read_body(body: Body, what: &str, limit: usize) -> Result<By
         }
     }
     if length > limit { Err(ApiError::too_large(what, limit)) } else { Ok(held.freeze()) }
+}
+
+/// Reads a JSON body. Its form is told to whoever sent it, and logged nowhere.
+pub(crate) async fn read_json<T: DeserializeOwned>(body: Body, what: &str, limit: usize) -> Result<T, ApiError> {
+    let bytes = read_body(body, what, limit).await?;
+    serde_json::from_slice(&bytes).map_err(|error| ApiError::invalid(format!("{what}: {error}")))
 }
 
 /// Reads a multipart form.

@@ -3,9 +3,12 @@
 use crate::access::Gate;
 use crate::app::App;
 use crate::chain::{ChainView, stopped};
+use crate::devices::{DeviceError, Devices};
 use crate::index::Index;
 use crate::limits::FIRST_CONTACT;
-use crate::{records, routes, server};
+use crate::links::{self, Links};
+use crate::sweeper::Queue;
+use crate::{routes, server, sweeper};
 use axum::Router;
 use blockhie_core::keyfile::{self, KeyFileError};
 use blockhie_core::{ChainKind, StoreError};
@@ -51,6 +54,12 @@ pub enum StartError {
     /// Index or blobs.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What the index says of devices.
+    #[error("data folder: {reason}")]
+    Devices {
+        /// What is wrong.
+        reason: String,
+    },
     /// What the index says of the chain.
     #[error("data folder: {reason}")]
     Chain {
@@ -59,12 +68,22 @@ pub enum StartError {
     },
 }
 
+impl From<DeviceError> for StartError {
+    fn from(error: DeviceError) -> Self {
+        match error {
+            DeviceError::Store(error) => Self::Store(error),
+            error => Self::Devices { reason: error.to_string() },
+        }
+    }
+}
+
 /// An open gateway.
 pub struct Gateway {
     app: App,
     stop: watch::Sender<bool>,
     token: PathBuf,
     token_made: bool,
+    link_window: Duration,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -84,7 +103,9 @@ impl Gateway {
         make_folder(&config.vault)?;
         let index = Arc::new(Index::open(&config.data_dir.join("index"))?);
         let blobs = Arc::new(FolderBlobs::open(&config.vault)?);
-        let vault = Vault::new(index.clone(), blobs, &secret);
+        let vault = Vault::new(index.clone(), blobs.clone(), &secret);
+        let links = Links::new(index.clone(), &secret);
+        let devices = Devices::open(index.clone(), blobs, &secret)?;
         let token = config.data_dir.join("token");
         let (gate, token_made) = Gate::open(&token)?;
         let (stop, stopped) = watch::channel(false);
@@ -94,8 +115,8 @@ impl Gateway {
         };
         let emr = view(ChainKind::Emr, &config.emr)?;
         let phd = config.phd.as_ref().map(|url| view(ChainKind::Phd, url)).transpose()?;
-        let app = App::new((emr, phd), vault, index, secret, gate, stopped);
-        Ok(Self { app, stop, token, token_made })
+        let app = App::new((emr, phd), (vault, devices, links), index, secret, gate, stopped);
+        Ok(Self { app, stop, token, token_made, link_window: config.link_window })
     }
 
     /// Where the operator's token is, and whether it was made just now.
@@ -120,7 +141,11 @@ impl Gateway {
             async move { drop(feed.changed().await) }
         });
         let _ = tokio::time::timeout(FIRST_CONTACT, futures::future::join_all(contacts)).await;
-        tokio::spawn(records::sweeper::run(self.app.clone()));
+        self.app.start_outbox(self.link_window);
+        tokio::spawn(links::nodes::run(self.app.clone()));
+        for queue in Queue::ALL {
+            tokio::spawn(sweeper::run(self.app.clone(), queue));
+        }
     }
 
     /// Which node is not there and why, if one is not.

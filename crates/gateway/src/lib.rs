@@ -12,18 +12,23 @@ mod app;
 mod chain;
 pub mod cli;
 mod clock;
+mod devices;
 mod error;
+mod fairness;
 mod form;
 mod gateway;
 mod index;
 mod limits;
+mod links;
 mod pages;
 mod records;
 mod routes;
 mod server;
+mod sweeper;
 mod telemetry;
 #[cfg(test)]
 mod tests;
+mod txview;
 mod verify;
 mod view;
 

@@ -58,10 +58,19 @@ pub(crate) const MAX_BLOCKS: u32 = 128;
 pub(crate) const EVENT_BLOCKS: usize = 8;
 /// Transactions listed on a block's page.
 pub(crate) const PAGE_TRANSACTIONS: usize = 1_000;
+/// Segments on one page of a device.
+pub(crate) const PAGE_SEGMENTS: usize = 50;
+/// Readings of a device that are drawn, about 24 bytes each while it is done: three days at one a second.
+pub(crate) const MAX_DRAWN: usize = 1 << 18;
 /// Records listed on the publish page.
 pub(crate) const PAGE_RECORDS: usize = 20;
 /// Answers of the node about transactions that are remembered until the tip changes.
 pub(crate) const HELD_STATES: usize = 4_096;
+
+/// Blocks of an answer about waits, and of the fairness page, where no number is given: four minutes at a block a second.
+pub(crate) const WAIT_BLOCKS: u32 = 256;
+/// Waits told by the node are shown for so long: reading them is the dearest thing that a node is asked for.
+pub(crate) const WAITS_AGE: Duration = Duration::from_secs(1);
 
 /// Between two passes over what is not settled.
 pub(crate) const SWEEP_EVERY: Duration = Duration::from_secs(2);
@@ -78,6 +87,37 @@ pub(crate) const RECONNECT_MOST: Duration = Duration::from_secs(4);
 /// How long a start waits for the first connection to the node.
 pub(crate) const FIRST_CONTACT: Duration = Duration::from_secs(3);
 
+/// Devices of a gateway. Anybody may enrol one, so without it strangers fill the index.
+pub(crate) const MAX_DEVICES: usize = 4_096;
+/// Segments of one device whose transactions are not final: at a segment a minute, five days of a chain that stands.
+pub(crate) const MAX_DEVICE_WAITING: usize = 8_192;
+/// The same of all devices: each is asked for with every block.
+pub(crate) const MAX_WAITING: usize = 65_536;
+/// Sealed bytes of one device: at 100 Hz more than ten years.
+pub(crate) const MAX_DEVICE_BYTES: u64 = 16 << 30;
+/// Segments of one request.
+pub(crate) const MAX_SEGMENTS: usize = 256;
+/// Bytes of a request with segments, in hex: held in memory about three times over.
+pub(crate) const MAX_READINGS_BYTES: usize = 16 << 20;
+/// Sealed bytes of one segment: 2^20 readings of four bytes.
+pub(crate) const MAX_SEALED_BYTES: usize = 4 << 20;
+/// Readings of a request that come with keys: they are unpacked to be checked.
+pub(crate) const MAX_READINGS: u64 = 4 << 20;
+/// Segments of one listing: a year of five-minute segments.
+pub(crate) const MAX_SEGMENTS_LISTED: usize = 110_000;
+/// Gaps of one listing.
+pub(crate) const MAX_GAPS: usize = 1_000;
+/// Segments of a listing whose state the node is asked for.
+pub(crate) const LIVE_STATES: usize = 256;
+/// About how many bytes of readings go into one answer: it is made in memory.
+pub(crate) const MAX_EXPORT_BYTES: usize = 128 << 20;
+/// How far ahead of this clock a transaction's claimed time may be, ms: the node refuses more for now, and it would wait
+/// in the queue until then.
+pub(crate) const MAX_AHEAD_MS: u64 = 60_000;
+/// Links of a gateway. Only who holds a record and a device that are here can make one.
+pub(crate) const MAX_LINKS: usize = 65_536;
+/// Links that are not final: each is looked at in every step of the outbox.
+pub(crate) const MAX_LINKS_OPEN: usize = 2_048;
 /// Longest `--link-window`, seconds: a week. A link that takes longer is one that nobody waits for.
 pub(crate) const MAX_LINK_WINDOW: u64 = 7 * 24 * 3_600;
 
@@ -89,9 +129,12 @@ mod tests {
     fn the_limits_fit_each_other() {
         const { assert!(MAX_RECORD_BYTES <= MAX_UPLOAD_BYTES && MAX_UPLOAD_BYTES < MAX_DRAINED_BYTES) };
         const { assert!(MAX_RECORD_BYTES <= blockhie_emr::publish::MAX_RECORD_BYTES) };
+        const { assert!(2 * MAX_SEALED_BYTES < MAX_READINGS_BYTES && MAX_READINGS_BYTES < MAX_DRAINED_BYTES) };
+        const { assert!(MAX_DEVICE_WAITING < MAX_WAITING) };
         const { assert!(EVENT_BLOCKS <= HELD_BLOCKS && PAGE_BLOCKS <= HELD_BLOCKS) };
         const { assert!(HELD_BLOCKS <= MAX_BLOCKS as usize && MAX_BLOCKS <= blockhie_transport::limits::MAX_HEADERS) };
         const { assert!(REQUESTS + EVENT_STREAMS + UPLOADS + PUBLIC_UPLOADS < CONNECTIONS) };
+        const { assert!(WAIT_BLOCKS <= blockhie_transport::limits::MAX_WAIT_BLOCKS) };
         assert!(SUBMIT_TIME < REQUEST_TIME && REQUEST_TIME < UPLOAD_TIME);
         assert!(STOP_TIME + GIVE_UP_TIME < Duration::from_secs(10), "a clean stop takes less than 10 s");
     }

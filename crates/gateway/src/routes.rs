@@ -1,17 +1,21 @@
 //! Every route, with who may call it, and what surrounds all of them.
 
-use crate::access::{Access, Gate, Operator, changes, from_elsewhere};
-use crate::api::{chains, records, service};
+use crate::access::{Access, Caller, Gate, Operator, changes, from_elsewhere};
+use crate::api::{chains, devices, links, network, records, service};
 use crate::app::App;
+use crate::clock::now_ms;
 use crate::error::ApiError;
 use crate::limits::{MAX_FIELD_BYTES, REQUEST_TIME, UPLOAD_TIME};
-use crate::pages::{self, assets, explorer, login, publish, verify};
+use crate::pages::{
+    self, assets, block, devices as device_pages, explorer, fairness, login, network as peers, publish, search, verify,
+};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, delete, get, post};
+use blockhie_core::{PublicKey, SignedRequest, request};
 use std::time::Instant;
 
 /// How a request is counted and how long it may take.
@@ -49,7 +53,7 @@ struct Context {
 /// The table. Nothing is served that is not in it.
 #[must_use]
 pub(crate) fn table() -> Vec<Route> {
-    use Access::{Operator as Op, OperatorPage as Page, Public};
+    use Access::{Holder, Operator as Op, OperatorPage as Page, Public};
     use Load::{Quick, Stream, Upload};
     let at = |method, path, access, load, handler| Route { method, path, access, load, handler };
     vec![
@@ -59,17 +63,44 @@ pub(crate) fn table() -> Vec<Route> {
         at("GET", "/api/v1/records/{record}/opening", Op, Quick, get(records::opening)),
         at("GET", "/api/v1/records/{record}/receipt", Op, Quick, get(records::receipt)),
         at("GET", "/api/v1/records/{record}/status", Op, Quick, get(records::state)),
+        at("POST", "/api/v1/devices", Public, Quick, post(devices::create)),
+        at("GET", "/api/v1/devices", Op, Quick, get(devices::list)),
+        at("GET", "/api/v1/devices/{key}", Holder, Quick, get(devices::one)),
+        at("GET", "/api/v1/devices/{key}/status", Public, Quick, get(devices::status)),
+        at("GET", "/api/v1/devices/{key}/receipt", Holder, Quick, get(devices::receipt)),
+        at("POST", "/api/v1/devices/{key}/readings", Public, Upload, post(devices::push)),
+        at("GET", "/api/v1/devices/{key}/readings", Holder, Upload, get(devices::readings)),
+        at("GET", "/api/v1/devices/{key}/segments/{first_seq}/status", Public, Quick, get(devices::segment_status)),
+        at("GET", "/api/v1/devices/{key}/segments/{first_seq}/receipt", Holder, Quick, get(devices::segment_receipt)),
+        at("GET", "/api/v1/devices/{key}/segments/{first_seq}/sealed", Holder, Quick, get(devices::sealed)),
+        at("GET", "/api/v1/devices/{key}/segments/{first_seq}/data", Holder, Quick, get(devices::data)),
+        at("GET", "/api/v1/devices/{key}/segments/{first_seq}/opening", Holder, Quick, get(devices::opening)),
+        at("DELETE", "/api/v1/devices/{key}/segments/{first_seq}", Holder, Quick, delete(devices::erase)),
+        at("POST", "/api/v1/links", Public, Quick, post(links::create)),
+        at("GET", "/api/v1/links/{link}", Holder, Quick, get(links::one)),
+        at("GET", "/api/v1/links/{link}/opening", Holder, Quick, get(links::opening)),
+        at("GET", "/api/v1/links/{link}/record", Holder, Quick, get(links::record)),
+        at("GET", "/api/v1/links/{link}/device", Holder, Quick, get(links::device)),
+        at("GET", "/api/v1/links/{link}/link-emr", Holder, Quick, get(links::half_emr)),
+        at("GET", "/api/v1/links/{link}/link-phd", Holder, Quick, get(links::half_phd)),
         at("POST", "/api/v1/verify", Public, Upload, post(chains::check)),
         at("GET", "/api/v1/chains/{chain}/tip", Public, Quick, get(chains::tip)),
         at("GET", "/api/v1/chains/{chain}/blocks", Public, Quick, get(chains::blocks)),
+        at("GET", "/api/v1/chains/{chain}/peers", Public, Quick, get(network::peers)),
+        at("GET", "/api/v1/chains/{chain}/waits", Public, Quick, get(network::waits)),
         at("GET", "/api/v1/events", Public, Stream, get(chains::events)),
         at("GET", "/healthz", Public, Quick, get(service::healthz)),
         at("GET", "/readyz", Public, Quick, get(service::readyz)),
         at("GET", "/metrics", Public, Quick, get(service::metrics)),
         at("GET", "/openapi.json", Public, Quick, get(service::openapi)),
         at("GET", "/", Public, Quick, get(explorer::blocks)),
-        at("GET", "/emr/blocks/{hash}", Public, Quick, get(explorer::block)),
-        at("GET", "/emr/tx/{hash}", Public, Quick, get(explorer::transaction)),
+        at("GET", "/{chain}/blocks/{hash}", Public, Quick, get(block::block)),
+        at("GET", "/{chain}/tx/{hash}", Public, Quick, get(block::transaction)),
+        at("GET", "/search", Public, Quick, get(search::search)),
+        at("GET", "/devices", Public, Quick, get(device_pages::list)),
+        at("GET", "/devices/{key}", Public, Quick, get(device_pages::one)),
+        at("GET", "/network", Public, Quick, get(peers::page)),
+        at("GET", "/fairness", Public, Quick, get(fairness::page)),
         at("GET", "/verify", Public, Quick, get(verify::form)),
         at("POST", "/verify", Public, Upload, post(verify::check)),
         at("GET", "/login", Public, Quick, get(login::form)),
@@ -124,12 +155,13 @@ async fn around(State(context): State<Context>, request: Request, next: Next) ->
 
 async fn admit(context: &Context, mut request: Request, next: Next) -> Response {
     let app = &context.app;
-    let uploads = match authorise(&app.gate, context.access, request.method(), request.headers()) {
-        Ok(Some(operator)) => {
-            request.extensions_mut().insert(operator);
-            &app.uploads
+    let uploads = match authorise(&app.gate, context.access, &request) {
+        Ok(who) => {
+            let operator = who.operator.is_some();
+            who.operator.map(|operator| request.extensions_mut().insert(operator));
+            who.caller.map(|caller| request.extensions_mut().insert(caller));
+            if operator { &app.uploads } else { &app.public_uploads }
         }
-        Ok(None) => &app.public_uploads,
         Err(refusal) => return refusal,
     };
     let busy = || ApiError::unavailable("too many requests at once").into_response();
@@ -150,26 +182,48 @@ async fn admit(context: &Context, mut request: Request, next: Next) -> Response 
     }
 }
 
-/// Who asks, where that matters; or what they are answered instead.
-fn authorise(gate: &Gate, access: Access, method: &Method, headers: &HeaderMap) -> Result<Option<Operator>, Response> {
+/// Who asks, where that matters.
+#[derive(Default)]
+struct Who {
+    operator: Option<Operator>,
+    caller: Option<Caller>,
+}
+
+/// Who asks, or what they are answered instead.
+fn authorise(gate: &Gate, access: Access, request: &Request) -> Result<Who, Response> {
+    let (method, headers) = (request.method(), request.headers());
     if changes(method) && from_elsewhere(headers) && !headers.contains_key(header::AUTHORIZATION) {
         return Err(ApiError::cross_site().into_response());
     }
     let operator = gate.operator(headers, Instant::now());
     match (access, operator) {
-        (Access::Public, operator) => Ok(operator),
+        (Access::Public, operator) => Ok(Who { operator, caller: None }),
         (Access::Operator, None) => Err(ApiError::unauthenticated().into_response()),
         (Access::OperatorPage, None) => Err(Redirect::to("/login").into_response()),
-        (Access::Operator, Some(operator)) => {
+        (Access::Holder, None) => {
+            let key = signer(request).map_err(|error| error.into_response())?;
+            Ok(Who { operator: None, caller: Some(Caller::Key(key)) })
+        }
+        (Access::Operator | Access::Holder, Some(operator)) => {
             let given = headers.get(crate::access::CSRF_HEADER).and_then(|value| value.to_str().ok());
             if changes(method) && !Gate::same_site(&operator, given) {
                 return Err(ApiError::cross_site().into_response());
             }
-            Ok(Some(operator))
+            let caller = (access == Access::Holder).then_some(Caller::Operator);
+            Ok(Who { operator: Some(operator), caller })
         }
         // A page's form carries its token in a field: its handler looks at it.
-        (Access::OperatorPage, Some(operator)) => Ok(Some(operator)),
+        (Access::OperatorPage, Some(operator)) => Ok(Who { operator: Some(operator), caller: None }),
     }
+}
+
+/// Who signed a request. The routes that ask have no body, so it is signed over an empty one.
+fn signer(request: &Request) -> Result<PublicKey, ApiError> {
+    let value = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let value = value.filter(|value| value.starts_with(request::SCHEME)).ok_or_else(|| ApiError::unsigned(None))?;
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    SignedRequest::check(value, request.method().as_str(), path, b"", now_ms())
+        .map_err(|error| ApiError::unsigned(Some(error.to_string())))
 }
 
 /// On every answer, errors included.

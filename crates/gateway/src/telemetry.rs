@@ -42,15 +42,29 @@ impl Metrics {
         with_local_recorder(&self.recorder, || counter!("blockhie_gateway_records_total").increment(records));
     }
 
+    pub(crate) fn pushed(&self, segments: usize) {
+        let segments = u64::try_from(segments).unwrap_or(u64::MAX);
+        with_local_recorder(&self.recorder, || counter!("blockhie_gateway_segments_total").increment(segments));
+    }
+
+    pub(crate) fn linked(&self) {
+        with_local_recorder(&self.recorder, || counter!("blockhie_gateway_links_total").increment(1));
+    }
+
+    /// Halves of links that are not final.
+    pub(crate) fn links(&self, open: u32) {
+        with_local_recorder(&self.recorder, || gauge!("blockhie_gateway_unsettled_link_halves").set(f64::from(open)));
+    }
+
     pub(crate) fn erased(&self) {
         with_local_recorder(&self.recorder, || counter!("blockhie_gateway_erasures_total").increment(1));
     }
 
     /// Transactions that the node has not taken yet, and those whose block is not final yet.
-    pub(crate) fn unsettled(&self, queued: u32, open: u32) {
+    pub(crate) fn unsettled(&self, queue: &'static str, queued: u32, open: u32) {
         with_local_recorder(&self.recorder, || {
-            gauge!("blockhie_gateway_queued_transactions").set(f64::from(queued));
-            gauge!("blockhie_gateway_unsettled_transactions").set(f64::from(open));
+            gauge!("blockhie_gateway_queued_transactions", "queue" => queue).set(f64::from(queued));
+            gauge!("blockhie_gateway_unsettled_transactions", "queue" => queue).set(f64::from(open));
         });
     }
 

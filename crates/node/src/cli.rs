@@ -376,7 +376,12 @@ async fn peers(args: &AskArgs) -> Result<()> {
         return say("no peers");
     }
     for peer in peers {
-        let state = if peer.connected { "connected" } else { "not connected" };
+        let state = match (peer.banned, peer.connected, peer.left_alone) {
+            (true, ..) => "banned",
+            (_, true, _) => "connected",
+            (.., Some(_)) => "left alone",
+            _ => "not connected",
+        };
         say(format_args!("{:<24} {state:<14} height {}", peer.address.to_string(), peer.height))?;
     }
     Ok(())

@@ -43,10 +43,24 @@ pub(crate) enum Command {
 /// What the engine's thread tells the peers' tasks.
 #[derive(Debug)]
 pub(crate) enum PeerCommand {
-    Ask { peer: PeerId, request: Request },
-    SendBlock { peer: PeerId, block: Arc<UncheckedBlock> },
-    SendTx { peer: PeerId, tx: Transaction<Verified> },
-    Ban { peer: PeerId, for_ms: u64 },
+    Ask {
+        peer: PeerId,
+        request: Request,
+    },
+    SendBlock {
+        peer: PeerId,
+        block: Arc<UncheckedBlock>,
+    },
+    SendTx {
+        peer: PeerId,
+        tx: Transaction<Verified>,
+    },
+    Ban {
+        peer: PeerId,
+        for_ms: u64,
+    },
+    /// All scores above 0, for operators to see.
+    Scores(Vec<(PeerId, u32)>),
 }
 
 /// Asks the engine.
@@ -100,6 +114,8 @@ pub(crate) struct Driver {
     pub(crate) disk: Option<(PathBuf, u64)>,
     /// Why nothing that writes is taken, while that is so.
     pub(crate) refusing: Refusing,
+    /// The scores that the peers' tasks were told last.
+    pub(crate) scores: Vec<(PeerId, u32)>,
 }
 
 /// See [`Driver::refusing`]. Either is enough.
@@ -163,6 +179,7 @@ impl Driver {
                 }
             }
             self.end_turn(&mut turn);
+            self.tell_scores();
             histogram!("blockhie_turn_seconds").record(started.elapsed().as_secs_f64());
             counter!("blockhie_events_total").increment(events as u64);
             if turn.stop {
@@ -203,6 +220,9 @@ impl Driver {
                 if matches!(event, Event::Malformed { .. }) {
                     counter!("blockhie_malformed_total").increment(1);
                 }
+                if matches!(event, Event::Mined { .. }) {
+                    counter!("blockhie_mined_total").increment(1);
+                }
                 event
             }
         };
@@ -240,6 +260,14 @@ impl Driver {
         }
         for action in actions {
             self.perform(action, turn);
+        }
+    }
+
+    /// Tells the peers' tasks the scores when they changed; where there is no room for that, the next turn does.
+    fn tell_scores(&mut self) {
+        let scores = self.engine.scores();
+        if scores != self.scores && self.peers.try_send(PeerCommand::Scores(scores.clone())).is_ok() {
+            self.scores = scores;
         }
     }
 

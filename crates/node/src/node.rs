@@ -174,6 +174,7 @@ impl NodeBuilder {
             recorder,
             disk,
             refusing: Default::default(),
+            scores: Vec::new(),
         };
         let thread = std::thread::Builder::new().name("engine".into()).spawn(move || driver.run()).map_err(system)?;
 
@@ -193,6 +194,7 @@ impl NodeBuilder {
             verifier,
             peers: peers_of,
             tip: tip.clone(),
+            waits: Default::default(),
         };
         let services = Arc::new(services);
         let ended = until(stopped);
@@ -284,7 +286,7 @@ impl Node {
     /// Peers and whether they are connected.
     #[must_use]
     pub fn peers(&self) -> Vec<blockhie_transport::PeerInfo> {
-        self.peers.list()
+        self.peers.list(false)
     }
 
     /// Keeps a connection to one more peer.

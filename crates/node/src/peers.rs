@@ -49,7 +49,10 @@ struct Entry {
     commands: mpsc::Sender<PeerCommand>,
     named: bool,
     connected: bool,
+    /// Height and work, by its own word.
     height: u64,
+    work: Option<U256>,
+    score: u32,
 }
 
 /// What a node is made of, for its peers.
@@ -90,7 +93,7 @@ impl Peers {
             return;
         }
         let (commands, receiver) = mpsc::channel(QUEUE);
-        table.insert(peer, Entry { commands, named, connected: false, height: 0 });
+        table.insert(peer, Entry { commands, named, connected: false, height: 0, work: None, score: 0 });
         tokio::spawn(self.clone().keep(peer, receiver));
     }
 
@@ -112,6 +115,10 @@ impl Peers {
     pub(crate) async fn route(self: Arc<Self>, mut commands: mpsc::Receiver<PeerCommand>) {
         while let Some(command) = commands.recv().await {
             let peer = match &command {
+                PeerCommand::Scores(scores) => {
+                    self.score(scores);
+                    continue;
+                }
                 PeerCommand::Ask { peer, .. }
                 | PeerCommand::SendBlock { peer, .. }
                 | PeerCommand::SendTx { peer, .. }
@@ -125,6 +132,13 @@ impl Peers {
             let Some(entry) = table.get(&peer) else { continue };
             // A peer that is too slow for its questions: they stall and are asked elsewhere.
             drop(entry.commands.try_send(command));
+        }
+    }
+
+    /// What the engine thinks of the peers.
+    fn score(&self, scores: &[(PeerId, u32)]) {
+        for (peer, entry) in lock(&self.table).iter_mut() {
+            entry.score = scores.iter().find(|(scored, _)| scored == peer).map_or(0, |(_, score)| *score);
         }
     }
 
@@ -161,14 +175,25 @@ impl Peers {
         self.behind(remote).and_then(|peer| self.shunned(peer)).is_some_and(|(_, banned)| banned)
     }
 
-    /// For operators.
-    pub(crate) fn list(&self) -> Vec<PeerInfo> {
-        let info = |(peer, entry): (&PeerId, &Entry)| PeerInfo {
+    /// For operators: the peers, and after them, if asked for, those that are left alone and hold no place.
+    pub(crate) fn list(&self, strangers: bool) -> Vec<PeerInfo> {
+        let now = Instant::now();
+        let incoming = lock(&self.inbound).peers(now);
+        let shunned: BTreeMap<PeerId, (Duration, bool)> = lock(&self.shunned).all(now).collect();
+        let info = |peer: &PeerId, entry: Option<&Entry>| PeerInfo {
             address: *peer,
-            height: entry.height,
-            connected: entry.connected,
+            height: entry.map_or(0, |entry| entry.height),
+            work: entry.and_then(|entry| entry.work),
+            connected: entry.is_some_and(|entry| entry.connected),
+            incoming: incoming.contains(peer),
+            named: entry.is_some_and(|entry| entry.named),
+            score: entry.map_or(0, |entry| entry.score),
+            left_alone: shunned.get(peer).map(|(left, _)| *left),
+            banned: shunned.get(peer).is_some_and(|(_, banned)| *banned),
         };
-        lock(&self.table).iter().map(info).collect()
+        let table = lock(&self.table);
+        let others = shunned.keys().filter(|peer| strangers && !table.contains_key(peer));
+        table.iter().map(|(peer, entry)| info(peer, Some(entry))).chain(others.map(|peer| info(peer, None))).collect()
     }
 
     /// Addresses to tell others.
@@ -203,10 +228,13 @@ impl Peers {
         address.port() != 0 && (!local || self.listen.ip().is_loopback())
     }
 
-    fn note(&self, peer: PeerId, connected: bool, height: Option<u64>) {
+    /// That a peer is connected, with what it said of its chain, or that it is not any more.
+    fn note(&self, peer: PeerId, hello: Option<&Hello>) {
         if let Some(entry) = lock(&self.table).get_mut(&peer) {
-            entry.connected = connected;
-            entry.height = height.unwrap_or(entry.height);
+            entry.connected = hello.is_some();
+            if let Some(hello) = hello {
+                (entry.height, entry.work) = (hello.height, Some(U256::from_big_endian(&hello.work)));
+            }
         }
     }
 
@@ -225,10 +253,10 @@ impl Peers {
             match self.connect(peer).await {
                 Ok(Connected::Peer(client, hello)) => {
                     (wait, failures) = (BACKOFF.0, 0);
-                    self.note(peer, true, Some(hello.height));
+                    self.note(peer, Some(&hello));
                     tracing::info!(%peer, height = hello.height, "peer is up");
                     self.serve(peer, &client, hello, &mut commands, &mut stop).await;
-                    self.note(peer, false, None);
+                    self.note(peer, None);
                     self.engine.tell(Event::PeerDown { peer }).await;
                     tracing::info!(%peer, "peer is down");
                 }
@@ -297,7 +325,7 @@ impl Peers {
                 _ = stop.changed() => return,
                 _ = greet.tick() => match client.hello(self.hello()).await {
                     Ok(hello) if hello.chain_id == self.chain => {
-                        self.note(peer, true, Some(hello.height));
+                        self.note(peer, Some(&hello));
                         self.claims(peer, &hello).await;
                     }
                     _ => return,
@@ -339,7 +367,7 @@ impl Peers {
                 }
                 return;
             }
-            PeerCommand::Ban { .. } => return,
+            PeerCommand::Ban { .. } | PeerCommand::Scores(_) => return,
         };
         self.engine.tell(event).await;
     }

@@ -1,13 +1,15 @@
 //! What the node answers over gRPC. Reads go to snapshots of the store and never wait behind writes.
 
-use crate::driver::{Command, EngineHandle};
+use crate::driver::{Command, EngineHandle, wall_ms};
 use crate::peers::Peers;
 use crate::verifier::Verifier;
+use blockhie_core::query::waits::{Waits, waits};
 use blockhie_core::{
     BlockHash, BlockQuery, ErrorClass, Genesis, ReceiptError, Store, StoreError, StoreRead, Tip, Transaction, TxHash,
     TxStatus, UncheckedBlock, Unverified, query,
 };
 use blockhie_engine::{Event, PeerId};
+use blockhie_transport::limits::MAX_WAITS;
 use blockhie_transport::{
     Answer, ConversionError, HeaderRow, Hello, LedgerService, PeerInfo, PeerService, ServiceError,
 };
@@ -16,7 +18,7 @@ use futures::stream::{BoxStream, StreamExt};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio_stream::wrappers::WatchStream;
 
 /// How often, and how far apart, a reader looks for a view of the store and a tip that belong together. Between a batch
@@ -31,6 +33,8 @@ pub(crate) struct Services {
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) peers: Arc<Peers>,
     pub(crate) tip: watch::Receiver<Tip>,
+    /// Held while waits are read: that takes long, and one after the other leaves room for the rest.
+    pub(crate) waits: Mutex<()>,
 }
 
 fn store_error(error: &StoreError) -> ServiceError {
@@ -200,8 +204,21 @@ impl LedgerService for Services {
         futures::future::ready(Ok(tips)).boxed()
     }
 
+    fn waits(&self, blocks: u32) -> Answer<'_, Waits> {
+        async move {
+            let _turn = self.waits.lock().await;
+            let store = Arc::clone(&self.store);
+            let read = move || waits(store.snapshot().as_ref(), blocks, MAX_WAITS, wall_ms());
+            match tokio::task::spawn_blocking(read).await {
+                Ok(found) => found.map_err(|error| store_error(&error)),
+                Err(error) => Err(ServiceError::new(ErrorClass::Internal, error.to_string())),
+            }
+        }
+        .boxed()
+    }
+
     fn peers(&self) -> Answer<'_, Vec<PeerInfo>> {
-        futures::future::ready(Ok(self.peers.list())).boxed()
+        futures::future::ready(Ok(self.peers.list(true))).boxed()
     }
 
     fn genesis(&self) -> Answer<'_, Vec<u8>> {

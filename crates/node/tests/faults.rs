@@ -74,14 +74,19 @@ async fn after_a_failed_write_nothing_more_is_taken_until_it_is_made_good() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_metrics_port_in_use_leaves_nothing_running() {
+async fn a_port_in_use_leaves_nothing_running() {
     let genesis = genesis(2);
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let parts = builder(&genesis, 1, Config { metrics: taken.local_addr().unwrap().to_string(), ..config(&[]) });
-    let store = parts.store.clone();
-    let error = parts.start().await.err().unwrap();
-    assert!(matches!(error, NodeError::Listen { option: "--metrics", .. }), "{error}");
-    assert_eq!(Arc::strong_count(&store), 1, "a thread still holds the store");
+    let address = taken.local_addr().unwrap().to_string();
+    let metrics = Config { metrics: address.clone(), ..config(&[]) };
+    let listen = Config { listen: address, ..config(&[]) };
+    for (wanted, config) in [("--metrics", metrics), ("--listen", listen)] {
+        let parts = builder(&genesis, 1, config);
+        let store = parts.store.clone();
+        let error = parts.start().await.err().unwrap();
+        assert!(matches!(error, NodeError::Listen { option, .. } if option == wanted), "{error}");
+        assert_eq!(Arc::strong_count(&store), 1, "a thread still holds the store");
+    }
 }
 
 /// Programs of one machine share an address: what one of them sends is answered for what it is, and costs the others

@@ -4,13 +4,14 @@
 
 mod common;
 
+use blockhie_core::query::waits::{BlockWaits, Waits};
 use blockhie_core::{
     BlockHash, BlockQuery, Consensus, ErrorClass, Genesis, Header, ParentContext, Receipt, Template, Trust,
     UncheckedBlock, Verdict, genesis_block, merkle, verify_receipt,
 };
-use blockhie_node::{Config, NodeError};
+use blockhie_node::{Config, Node, NodeError};
 use blockhie_pow::ProofOfWork;
-use blockhie_transport::{ClientError, PeerClient};
+use blockhie_transport::{ClientError, LedgerClient, PeerClient};
 use common::{
     builder, client, config, forge, genesis, is_committed, is_final, now_ms, private_ledger, record, record_of, sealed,
     start, until,
@@ -37,6 +38,37 @@ async fn two_members_commit_prove_and_stop() {
     assert_eq!(verification.members.len(), 2);
 }
 
+/// Waits are measured where the transaction was seen before its block, and claimed where it came with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn waits_and_peers_are_told() {
+    let genesis = genesis(2);
+    let first = start(&genesis, 1, config(&[])).await;
+    let one = client(&first).await;
+    let hash = one.submit(&record(&genesis, "waits").into_unverified()).await.unwrap();
+    until("committed", async || is_committed(&one, hash).await).await;
+    let second = start(&genesis, 2, Config { mine: false, ..config(&[&first]) }).await;
+    let two = client(&second).await;
+    until("caught up", async || is_committed(&two, hash).await).await;
+    let (measured, claimed) = (one.waits(512).await.unwrap(), two.waits(512).await.unwrap());
+    let count = |waits: &Waits| {
+        let of = |get: &dyn Fn(&BlockWaits) -> usize| waits.blocks.iter().map(get).sum::<usize>();
+        (of(&|block| block.measured_ms.len()), of(&|block| block.claimed_ms.len()))
+    };
+    assert_eq!((count(&measured), count(&claimed)), ((1, 0), (0, 1)));
+    assert!(measured.blocks.iter().flat_map(|block| &block.measured_ms).all(|wait| *wait < 60_000));
+    assert_eq!((measured.pending, measured.now_ms.abs_diff(now_ms()) < 60_000), (0, true));
+    let peer_of = async |client: &LedgerClient, node: &Node| {
+        let peers = client.peers().await.unwrap();
+        peers.into_iter().find(|peer| peer.address == node.address() && peer.connected && peer.incoming)
+    };
+    until("both ways", async || peer_of(&one, &second).await.is_some() && peer_of(&two, &first).await.is_some()).await;
+    let peer = peer_of(&two, &first).await.unwrap();
+    assert!(peer.named && peer.work.is_some() && peer.score == 0 && !peer.banned && peer.left_alone.is_none());
+    assert!(!peer_of(&one, &second).await.unwrap().named, "nobody named it");
+    first.stop().await.unwrap();
+    second.stop().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_node_catches_up_and_agrees() {
     let genesis = genesis(2);
@@ -46,7 +78,7 @@ async fn a_late_node_catches_up_and_agrees() {
     let late = start(&genesis, 2, Config { mine: false, ..config(&[&first]) }).await;
     let late_client = client(&late).await;
     until("caught up", async || late.tip().height >= 30 && is_committed(&late_client, hash).await).await;
-    let at = |node: &blockhie_node::Node| client_block(node.address());
+    let at = |node: &Node| client_block(node.address());
     assert_eq!(at(&first).await, at(&late).await);
     assert!(late.metrics().contains("blockhie_tips_total"));
     first.stop().await.unwrap();

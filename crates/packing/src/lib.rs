@@ -39,6 +39,7 @@ mod jain;
 mod kth;
 mod policy;
 mod pool;
+mod waits;
 
 pub use error::PackingError;
 pub use jain::jain_index;
@@ -47,3 +48,4 @@ pub use policy::{
     FairFirst, MAX_FILL_SCAN, POLICY_NAMES, PackingContext, PackingPolicy, TpFair, policy_by_name, require_policy,
 };
 pub use pool::{MAX_BACKDATE_MS, PoolEntry, PoolSelection, WaitingPool, waiting_start};
+pub use waits::{WAIT_BINS, WAIT_BOUNDS_MS, WaitSummary, percentile, wait_histogram};

@@ -21,6 +21,11 @@ pub const MAX_NODES: usize = 64;
 pub const MAX_HEADERS: u32 = 128;
 /// Bytes of header rows in one answer; the rows that do not fit are left out and asked for again.
 pub const MAX_HEADERS_BYTES: usize = MAX_MESSAGE_BYTES / 2;
+/// Blocks of one `Waits` call: eight minutes at a block a second.
+pub const MAX_WAIT_BLOCKS: u32 = 512;
+/// Waits of committed transactions in one answer (one block alone may hold more), and as many of pending ones: about
+/// three reads of the store each, a third of a second for a node at worst.
+pub const MAX_WAITS: usize = 16_384;
 /// Characters of an error text on the wire: it travels in a header, and clients refuse headers above 16 KB.
 pub const MAX_STATUS_CHARS: usize = 1_000;
 /// HTTP/2 window of one stream, bytes: with the default, streams reach half the speed.
@@ -112,6 +117,9 @@ mod tests {
         const { assert!(MAX_HEADERS_BYTES < MAX_MESSAGE_BYTES && MAX_MESSAGE_BYTES <= MAX_ANSWER_BYTES) };
         // A percent-encoded character takes at most 12 bytes of a header.
         const { assert!(12 * MAX_STATUS_CHARS < 16 << 10) };
+        // A wait takes at most 10 bytes, the rest of a block's row at most 80.
+        const { assert!(20 * MAX_WAITS + 80 * (MAX_WAIT_BLOCKS as usize) < MAX_MESSAGE_BYTES) };
+        const { assert!(MAX_BLOCK_HASHES <= MAX_WAITS && (MAX_WAIT_BLOCKS as usize) + 3 < MAX_MESSAGE_FIELDS) };
         const { assert!(STREAM_WINDOW <= CONNECTION_WINDOW) };
         let limits = Limits::default();
         assert!(limits.connections_per_address < limits.connections);

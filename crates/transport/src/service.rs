@@ -4,10 +4,14 @@ use crate::convert::ConversionError;
 use crate::error::ServiceError;
 use crate::hello::Hello;
 use blockhie_core::block::PREIMAGE_LEN;
+use blockhie_core::query::waits::Waits;
 use blockhie_core::{BlockHash, BlockQuery, Signature, Tip, Transaction, TxHash, TxStatus, UncheckedBlock, Unverified};
+use blockhie_core::{ErrorClass, U256};
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// A result that is awaited.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, ServiceError>>;
@@ -52,7 +56,13 @@ pub trait LedgerService: Send + Sync + 'static {
     fn receipt(&self, hash: TxHash) -> Answer<'_, String>;
     /// The tip now and at each change; the server ends it when it stops.
     fn watch(&self) -> Answer<'_, BoxStream<'static, Tip>>;
-    /// The peers known.
+    /// How long the transactions of the newest `blocks` (1 to 512) blocks waited, and what still waits. A service that
+    /// measures no waits leaves it as it is: "not yet".
+    fn waits(&self, blocks: u32) -> Answer<'_, Waits> {
+        let refused = ServiceError::new(ErrorClass::NotYet, format!("no waits of {blocks} blocks: not measured here"));
+        futures::future::ready(Err(refused)).boxed()
+    }
+    /// The peers known, those left alone included.
     fn peers(&self) -> Answer<'_, Vec<PeerInfo>>;
     /// The canonical bytes of the genesis.
     fn genesis(&self) -> Answer<'_, Vec<u8>>;
@@ -78,6 +88,18 @@ pub struct PeerInfo {
     pub address: SocketAddr,
     /// Its height, by its own word.
     pub height: u64,
+    /// Work of its chain, by its own word; absent before it said anything.
+    pub work: Option<U256>,
     /// Whether there is a connection to it now.
     pub connected: bool,
+    /// Whether it reached this node in the last minutes.
+    pub incoming: bool,
+    /// Whether the operator named it; the others were learnt.
+    pub named: bool,
+    /// Its misbehaviour in points, which halve with time; at 100 it is banned.
+    pub score: u32,
+    /// For how long it is not connected to, if it is left alone: it is banned, or on another chain.
+    pub left_alone: Option<Duration>,
+    /// Whether nothing is taken from it either.
+    pub banned: bool,
 }

@@ -1,4 +1,4 @@
-//! `chain` and `load` against a node that can forget.
+//! A node that can forget, and `chain` against it.
 
 use crate::run::{Done, blockhie};
 use blockhie_core::{
@@ -11,43 +11,75 @@ use futures::future::ready;
 use futures::stream::BoxStream;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+
+/// How a node answers.
+#[derive(Clone, Copy)]
+pub(crate) struct Habits {
+    pub(crate) kind: ChainKind,
+    /// Of so many transactions it forgets the last one; 0: none.
+    pub(crate) forgets: usize,
+    /// Of so many transactions it refuses the last one; 0: none.
+    pub(crate) refuses: usize,
+    /// Questions where a transaction stands that are answered with "pending" before all are committed.
+    pub(crate) commits_after: usize,
+    /// Of so many transactions the last one is void; 0: none.
+    pub(crate) voids: usize,
+}
+
+impl Habits {
+    /// A good one, which commits nothing.
+    pub(crate) fn of(kind: ChainKind) -> Self {
+        Self { kind, forgets: 0, refuses: 0, commits_after: usize::MAX, voids: 0 }
+    }
+}
+
+/// What all nodes of a chain know: transactions, each with its number, and how often somebody asked for one.
+#[derive(Default)]
+struct Known {
+    transactions: BTreeMap<TxHash, (usize, Transaction<Unverified>)>,
+    asked: usize,
+}
 
 /// A node without a chain behind it.
 struct Node {
-    kind: ChainKind,
-    /// Of so many transactions it forgets the last one; 0: none.
-    forgets: usize,
-    /// Of so many transactions it refuses the last one; 0: none.
-    refuses: usize,
-    seen: Mutex<(usize, BTreeMap<TxHash, Transaction<Unverified>>)>,
+    habits: Habits,
+    /// Told apart by it: the genesis of another chain has another.
+    nonce: u8,
+    taken: AtomicUsize,
+    known: Arc<Mutex<Known>>,
 }
+
+/// Ms from a transaction to its block.
+pub(crate) const WAIT_MS: u64 = 100;
 
 fn no<T>(class: ErrorClass) -> Result<T, ServiceError> {
     Err(ServiceError::new(class, "not in this test"))
 }
 
+fn nth(number: usize, every: usize) -> bool {
+    every > 0 && number.is_multiple_of(every)
+}
+
 impl Node {
     fn genesis(&self) -> Genesis {
         let target = CompactTarget::new(0x2000_ffff).unwrap();
-        Genesis::with_defaults(self.kind, "tests", Hash32([7; 32]), 1_000, target, Vec::new())
+        Genesis::with_defaults(self.habits.kind, "tests", Hash32([self.nonce; 32]), 1_000, target, Vec::new())
     }
 }
 
 impl LedgerService for Node {
     fn submit(&self, tx: Transaction<Unverified>) -> Answer<'_, TxHash> {
         let hash = tx.hash();
-        let checked = tx.clone().verify(&self.genesis().chain_id(), ChainKind::Emr);
-        let mut seen = self.seen.lock().unwrap();
-        seen.0 += 1;
-        let number = seen.0;
-        let nth = |every: usize| every > 0 && number.is_multiple_of(every);
+        let checked = tx.clone().verify(&self.genesis().chain_id(), self.habits.kind);
+        let number = self.taken.fetch_add(1, Ordering::SeqCst) + 1;
         let answer = match checked {
             Err(error) => Err(ServiceError::new(ErrorClass::Invalid, error.to_string())),
-            Ok(_) if nth(self.refuses) => no(ErrorClass::Exhausted),
+            Ok(_) if nth(number, self.habits.refuses) => no(ErrorClass::Exhausted),
             Ok(_) => {
-                if !nth(self.forgets) {
-                    seen.1.insert(hash, tx);
+                if !nth(number, self.habits.forgets) {
+                    self.known.lock().unwrap().transactions.insert(hash, (number, tx));
                 }
                 Ok(hash)
             }
@@ -55,8 +87,23 @@ impl LedgerService for Node {
         ready(answer).boxed()
     }
     fn status(&self, hash: TxHash) -> Answer<'_, TxStatus> {
-        let known = self.seen.lock().unwrap().1.contains_key(&hash);
-        ready(Ok(if known { TxStatus::Pending { first_seen_ms: 5 } } else { TxStatus::Unknown })).boxed()
+        let mut known = self.known.lock().unwrap();
+        known.asked += 1;
+        let status = match known.transactions.get(&hash) {
+            None => TxStatus::Unknown,
+            Some(_) if known.asked <= self.habits.commits_after => TxStatus::Pending { first_seen_ms: 5 },
+            Some((number, tx)) => TxStatus::Committed {
+                height: 1,
+                block: Hash32([1; 32]),
+                time_ms: tx.time_ms() + WAIT_MS,
+                index: 0,
+                void: nth(*number, self.habits.voids).then(|| "it meets another".into()),
+                members: 0,
+                quorum: 0,
+                is_final: false,
+            },
+        };
+        ready(Ok(status)).boxed()
     }
     fn tip(&self) -> Answer<'_, Tip> {
         let tip = Tip {
@@ -75,7 +122,8 @@ impl LedgerService for Node {
         ready(no(ErrorClass::Internal)).boxed()
     }
     fn transaction(&self, hash: TxHash) -> Answer<'_, Option<Transaction<Unverified>>> {
-        ready(Ok(self.seen.lock().unwrap().1.get(&hash).cloned())).boxed()
+        let known = self.known.lock().unwrap();
+        ready(Ok(known.transactions.get(&hash).map(|(_, tx)| tx.clone()))).boxed()
     }
     fn block(&self, query: BlockQuery) -> Answer<'_, Option<UncheckedBlock>> {
         let block = UncheckedBlock {
@@ -133,64 +181,54 @@ impl PeerService for Node {
     }
 }
 
-/// Runs `ask` against a node; `NODE` in the arguments stands for its address.
-fn with_node(kind: ChainKind, forgets: usize, refuses: usize, ask: impl FnOnce(&dyn Fn(&[&str]) -> Done)) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let node = Arc::new(Node { kind, forgets, refuses, seen: Mutex::default() });
-    runtime.spawn(async move { serve(listener, node.clone(), node, std::future::pending()).await.map_err(drop) });
-    ask(&|args: &[&str]| {
-        let args: Vec<&str> = args.iter().map(|arg| if *arg == "NODE" { address.as_str() } else { arg }).collect();
-        blockhie(&args)
-    });
+/// Nodes that know the same, each behind its own address.
+pub(crate) struct Nodes {
+    // Ends the servers when dropped.
+    _runtime: tokio::runtime::Runtime,
+    nodes: Vec<(String, Arc<Node>)>,
 }
 
-#[test]
-fn load_counts_what_is_acknowledged_and_lost() {
-    let load = ["load", "--node", "NODE", "--tps", "50", "--seconds", "1", "--json"];
-    with_node(ChainKind::Emr, 0, 0, |ask| {
-        let folder = tempfile::tempdir().unwrap();
-        let acks = folder.path().join("acks");
-        let acks = acks.to_str().unwrap();
-        let json = ask(&[&load[..], &["--senders", "3", "--acks", acks]].concat()).expect(0).json();
-        assert_eq!((json["sent"].as_u64(), json["acknowledged"].as_u64()), (Some(50), Some(50)));
-        assert_eq!((json["lost"].as_u64(), json["pending"].as_u64()), (Some(0), Some(50)));
-        assert!(json["p50_ms"].as_f64().unwrap() > 0.0 && json["p99_ms"].as_f64() >= json["p50_ms"].as_f64());
-        assert_eq!(std::fs::read_to_string(acks).unwrap().lines().count(), 50);
-        let checked = ask(&["chain", "tx", "--file", acks, "--node", "NODE", "--json"]).expect(0).json();
-        assert_eq!((checked["checked"].as_u64(), checked["pending"].as_u64()), (Some(50), Some(50)));
-        let text = ask(&["load", "--node", "NODE", "--tps", "10", "--seconds", "1"]).expect(0).stdout;
-        assert!(text.contains("acknowledged  10") && text.contains("lost          0") && text.contains("p99"));
-    });
-    with_node(ChainKind::Emr, 10, 0, |ask| {
-        let json = ask(&load).expect(1).json();
-        assert_eq!((json["acknowledged"].as_u64(), json["lost"].as_u64()), (Some(50), Some(5)));
-    });
-    with_node(ChainKind::Emr, 0, 10, |ask| {
-        let json = ask(&load).expect(0).json();
-        assert_eq!(
-            (json["acknowledged"].as_u64(), json["failed"]["refused (exhausted)"].as_u64()),
-            (Some(45), Some(5))
-        );
-    });
-}
+impl Nodes {
+    /// One for each element, which is the nonce of its chain.
+    pub(crate) fn start(habits: Habits, nonces: &[u8]) -> Self {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let known = Arc::new(Mutex::new(Known::default()));
+        let start = |nonce: &u8| {
+            let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+            let address = listener.local_addr().unwrap().to_string();
+            let node = Arc::new(Node { habits, nonce: *nonce, taken: AtomicUsize::new(0), known: Arc::clone(&known) });
+            let services = (Arc::clone(&node), Arc::clone(&node));
+            runtime.spawn(async move {
+                serve(listener, services.0, services.1, std::future::pending()).await.map_err(drop)
+            });
+            (address, node)
+        };
+        let nodes = nonces.iter().map(start).collect();
+        Self { _runtime: runtime, nodes }
+    }
 
-#[test]
-fn load_wants_an_emr_chain_a_key_it_can_read_and_a_list_it_can_write() {
-    let load = ["load", "--node", "NODE", "--tps", "10", "--seconds", "1"];
-    with_node(ChainKind::Phd, 0, 0, |ask| {
-        assert!(ask(&load).expect(64).stderr.contains("expected an emr-chain, got a phd-chain"));
-    });
-    with_node(ChainKind::Emr, 0, 0, |ask| {
-        assert!(ask(&[&load[..], &["--key", "/nonexistent"]].concat()).expect(3).stderr.contains("key file"));
-        assert!(ask(&[&load[..], &["--acks", "/nonexistent/a"]].concat()).expect(1).stderr.contains("acks"));
-    });
+    /// Runs the command; `NODE` and `NODE2` in its arguments stand for the addresses.
+    pub(crate) fn ask(&self, args: &[&str]) -> Done {
+        let address = |place: usize| self.nodes[place].0.as_str();
+        let known = |arg: &&str| match *arg {
+            "NODE" => address(0).to_owned(),
+            "NODE2" => address(1).to_owned(),
+            other => other.to_owned(),
+        };
+        blockhie(&args.iter().map(known).collect::<Vec<_>>())
+    }
+
+    /// Submissions that each got.
+    pub(crate) fn taken(&self) -> Vec<usize> {
+        self.nodes.iter().map(|(_, node)| node.taken.load(Ordering::SeqCst)).collect()
+    }
 }
 
 #[test]
 fn a_node_is_asked_for_tip_blocks_and_transactions() {
-    with_node(ChainKind::Emr, 0, 0, |ask| {
+    let nodes = Nodes::start(Habits::of(ChainKind::Emr), &[7]);
+    let ask = |args: &[&str]| nodes.ask(args);
+    {
         let tip = ask(&["chain", "tip", "--node", "NODE"]).expect(0).stdout;
         assert!(
             tip.contains("height   3") && tip.contains("2025-06-15T15:08:43.456Z") && tip.contains("0x4d"),
@@ -217,7 +255,7 @@ fn a_node_is_asked_for_tip_blocks_and_transactions() {
         let hash = std::fs::read_to_string(list).unwrap().lines().last().unwrap().to_owned();
         let json = ask(&["chain", "tx", &hash, "--node", "NODE", "--json"]).expect(0).json();
         assert_eq!((json["state"].as_str(), json["transaction"]["type"].as_i64()), (Some("submitted"), Some(1)));
-    });
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Links and anchors: the published vectors, the sender's rule, any bytes.
 
 mod link;
+mod outbox;
 
 use crate::payload::{ANCHOR, Anchor, LINK, Link};
 use crate::{CouplingApp, Payload};

@@ -12,6 +12,7 @@ mod seal;
 pub use erasure::{ERASURE_FORMAT, ErasureCertificate, MAX_ERASURE_BYTES};
 pub use error::VaultError;
 pub use index::{IndexChange, IndexEntries, MemoryIndex, VaultIndex};
+pub use seal::KeyWrap;
 
 use crate::commitment::{MediaType, Salt, commitment, content_digest};
 use crate::opening::Opening;

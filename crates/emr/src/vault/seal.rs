@@ -23,9 +23,13 @@ pub(super) fn random_key() -> Result<Key, getrandom::Error> {
 /// The key under which an institution's vault wraps the records' own keys: HKDF-SHA256 of the seed, so that the
 /// signing key itself never encrypts.
 pub(super) fn wrapping_key(institution: &SecretKey) -> Key {
+    derived(institution, b"blockhie/vault-wrap/v1")
+}
+
+fn derived(institution: &SecretKey, info: &[u8]) -> Key {
     let mut key = Zeroizing::new([0; 32]);
     Hkdf::<Sha256>::new(None, institution.seed())
-        .expand(b"blockhie/vault-wrap/v1", key.as_mut_slice())
+        .expand(info, key.as_mut_slice())
         .expect("32 bytes are within HKDF's bound of 255 blocks");
     key
 }
@@ -56,9 +60,52 @@ pub(super) fn unseal(key: &Key, context: &[u8], sealed: &[u8]) -> Option<Zeroizi
     Some(plaintext)
 }
 
+/// Wraps small secrets of an institution (a key, a seed) under a key derived from its own, for what is kept beside the
+/// vault. Another purpose gives another key; the signing key itself never encrypts.
+pub struct KeyWrap(Key);
+
+impl std::fmt::Debug for KeyWrap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("KeyWrap(redacted)")
+    }
+}
+
+impl KeyWrap {
+    /// For a purpose: a domain string of its own, such as `blockhie/segment-wrap/v1`.
+    #[must_use]
+    pub fn new(institution: &SecretKey, purpose: &str) -> Self {
+        Self(derived(institution, purpose.as_bytes()))
+    }
+
+    /// nonce(24) ‖ ciphertext ‖ tag(16), bound to `context`.
+    ///
+    /// # Errors
+    /// What the operating system said when it had no randomness to give.
+    pub fn wrap(&self, context: &[u8], secret: &[u8]) -> Result<Vec<u8>, getrandom::Error> {
+        seal(&self.0, context, secret)
+    }
+
+    /// Opens what [`KeyWrap::wrap`] made; `None` when institution, purpose, context or bytes are others.
+    #[must_use]
+    pub fn unwrap(&self, context: &[u8], wrapped: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        unseal(&self.0, context, wrapped)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wrapped_secret_opens_for_its_purpose_and_context_only() {
+        let institution = SecretKey::from_seed([7; 32]);
+        let wrap = KeyWrap::new(&institution, "one");
+        let wrapped = wrap.wrap(b"place", b"secret").unwrap();
+        assert_eq!(wrap.unwrap(b"place", &wrapped).unwrap().as_slice(), b"secret");
+        assert!(wrap.unwrap(b"other", &wrapped).is_none());
+        assert!(KeyWrap::new(&institution, "other").unwrap(b"place", &wrapped).is_none());
+        assert!(KeyWrap::new(&SecretKey::from_seed([8; 32]), "one").unwrap(b"place", &wrapped).is_none());
+    }
 
     #[test]
     fn any_changed_byte_key_or_context_is_refused() {

@@ -1,6 +1,6 @@
 //! `/api/v1/records…`: in, out, how far, proof, erasure.
 
-use crate::api::read_hash;
+use crate::api::{download, json, read_hash};
 use crate::app::App;
 use crate::clock;
 use crate::error::ApiError;
@@ -10,7 +10,7 @@ use crate::records::publish::{Order, Published, Upload, publish, read_headers};
 use crate::records::status::{RecordStatus, State, entry, of_entry, status};
 use axum::Json;
 use axum::extract::{Path, Request, State as Shared};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use blockhie_core::{Hash32, TxHash};
 use blockhie_emr::Opening;
@@ -106,23 +106,23 @@ pub(crate) async fn opening(Shared(app): Shared<App>, Path(record): Path<String>
 /// `GET /api/v1/records/{record}/receipt`: the canonical text, as soon as there is a block.
 pub(crate) async fn receipt(Shared(app): Shared<App>, Path(record): Path<String>) -> Answer<Response> {
     let record = read_hash("record", &record)?;
-    let entry = entry(&app, record).await?;
-    let kept = app.blocking(move |parts| Ok(parts.vault.receipt(&record)?)).await?;
-    let text = match kept {
-        Some(text) => text,
-        None => {
-            let status = of_entry(&app, &entry).await?;
-            if !matches!(status.state, State::InBlock | State::Final) {
-                let name = status.state.name();
-                return Err(ApiError::not_yet(
-                    format!("receipt: expected a committed transaction, got one {name}"),
-                    status,
-                ));
-            }
-            app.emr.receipt(entry.txhash).await?
-        }
-    };
+    let text = receipt_text(&app, record).await?;
     Ok(download(json(), &format!("{record}.receipt.json"), text.into_bytes()))
+}
+
+/// The receipt of a record: kept, or from the node.
+pub(crate) async fn receipt_text(app: &App, record: Hash32) -> Answer<String> {
+    let entry = entry(app, record).await?;
+    let kept = app.blocking(move |parts| Ok(parts.vault.receipt(&record)?)).await?;
+    if let Some(text) = kept {
+        return Ok(text);
+    }
+    let status = of_entry(app, &entry).await?;
+    if !matches!(status.state, State::InBlock | State::Final) {
+        let name = status.state.name();
+        return Err(ApiError::not_yet(format!("receipt: expected a committed transaction, got one {name}"), &status));
+    }
+    Ok(app.emr.receipt(entry.txhash).await?)
 }
 
 /// `GET /api/v1/records/{record}/status`.
@@ -142,19 +142,4 @@ pub(crate) async fn erase(Shared(app): Shared<App>, Path(record): Path<String>) 
         .await?;
     app.metrics.erased();
     Ok(([(header::CONTENT_TYPE, json())], certificate.to_json()).into_response())
-}
-
-fn json() -> HeaderValue {
-    HeaderValue::from_static("application/json")
-}
-
-/// A file to keep: never shown by a browser as a page of ours, whatever it says it is.
-fn download(media_type: HeaderValue, name: &str, bytes: Vec<u8>) -> Response {
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, media_type);
-    let disposition = HeaderValue::from_str(&format!("attachment; filename=\"{name}\""));
-    headers.insert(header::CONTENT_DISPOSITION, disposition.expect("hex digits and dots are ASCII"));
-    let policy = HeaderValue::from_static("default-src 'none'; sandbox; frame-ancestors 'none'");
-    headers.insert(HeaderName::from_static("content-security-policy"), policy);
-    (headers, bytes).into_response()
 }

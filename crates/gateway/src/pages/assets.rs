@@ -5,9 +5,10 @@ use axum::extract::Path;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
-const ASSETS: [(&str, &str, &str); 4] = [
+const ASSETS: [(&str, &str, &str); 5] = [
     ("style.css", "text/css; charset=utf-8", include_str!("../../assets/style.css")),
     ("explorer.js", "text/javascript; charset=utf-8", include_str!("../../assets/explorer.js")),
+    ("live.js", "text/javascript; charset=utf-8", include_str!("../../assets/live.js")),
     ("publish.js", "text/javascript; charset=utf-8", include_str!("../../assets/publish.js")),
     ("icon.svg", "image/svg+xml", include_str!("../../assets/icon.svg")),
 ];

@@ -3,10 +3,18 @@
 //! Templates escape every value. Chains are drawn as a list of panels, so that another chain is one more panel.
 
 pub(crate) mod assets;
+pub(crate) mod block;
+mod chart;
+pub(crate) mod devices;
+mod draw;
 pub(crate) mod explorer;
+pub(crate) mod fairness;
 pub(crate) mod login;
+pub(crate) mod network;
 pub(crate) mod publish;
+pub(crate) mod search;
 pub(crate) mod verify;
+mod way;
 
 use crate::access::Operator;
 use crate::error::ApiError;
@@ -17,6 +25,16 @@ use axum::response::{Html, IntoResponse, Response};
 
 /// The operator, where a request came from one.
 pub(crate) type Visitor = Option<Extension<Operator>>;
+
+/// The menu: name, path, title.
+pub(crate) const MENU: [(&str, &str, &str); 6] = [
+    ("explorer", "/", "Explorer"),
+    ("publish", "/publish", "Publish"),
+    ("devices", "/devices", "Devices"),
+    ("verify", "/verify", "Verify"),
+    ("network", "/network", "Network"),
+    ("fairness", "/fairness", "Fairness"),
+];
 
 /// What every page's frame needs.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +51,11 @@ impl Frame {
     pub(crate) fn new(here: &'static str, visitor: &Visitor) -> Self {
         let csrf = visitor.as_ref().and_then(|Extension(operator)| operator.csrf.clone());
         Self { here, csrf, refresh: None }
+    }
+
+    /// Whether this page is that entry of the menu.
+    pub(crate) fn is(&self, name: &str) -> bool {
+        self.here == name
     }
 }
 
@@ -90,6 +113,15 @@ pub(crate) fn show(page: &impl Template) -> Response {
     match page.render() {
         Ok(text) => Html(text).into_response(),
         Err(error) => ApiError::internal(&error).into_response(),
+    }
+}
+
+/// The ends of a long hash, for a very narrow column.
+pub(crate) fn tiny(hash: &impl ToString) -> String {
+    let text = hash.to_string();
+    match (text.get(..6), text.get(text.len().saturating_sub(4)..)) {
+        (Some(head), Some(tail)) if text.len() > 12 => format!("{head}…{tail}"),
+        _ => text,
     }
 }
 

@@ -1,5 +1,6 @@
 //! `/publish`: files in, their way to finality, and what to keep of it.
 
+use super::way::{Step, steps};
 use super::{Frame, PageError, Visitor, short, show};
 use crate::access::{Gate, Operator};
 use crate::api::read_hash;
@@ -34,13 +35,6 @@ struct PublishPage {
     idempotency_key: String,
     limit_mib: usize,
     recent: Vec<Line>,
-}
-
-/// A step of a record's way, drawn.
-struct Step {
-    text: String,
-    /// `done`, `now` or `ahead`.
-    class: &'static str,
 }
 
 #[derive(Template)]
@@ -99,7 +93,7 @@ pub(crate) async fn record(
     let mut frame = Frame::new("publish", &visitor);
     frame.refresh = (!matches!(status.state, Stage::Final | Stage::Void)).then_some(2);
     let has_receipt = matches!(status.state, Stage::InBlock | Stage::Final);
-    let (stage, steps) = (status.state.name(), steps(&status));
+    let (stage, steps) = (status.state.name(), steps(&(&status).into()));
     Ok(show(&RecordPage { frame, stage, steps, line: Line::new(&entry), has_receipt, status }))
 }
 
@@ -114,30 +108,4 @@ impl Line {
             is_final: entry.state == RecordState::Final,
         }
     }
-}
-
-/// submitted → in block h → k of q members → final.
-fn steps(status: &RecordStatus) -> Vec<Step> {
-    let reached = match status.state {
-        Stage::Queued | Stage::Unknown | Stage::Void => 0,
-        Stage::Submitted => 1,
-        Stage::InBlock => 3,
-        Stage::Final => 4,
-    };
-    let block = status.height.map_or("in a block".into(), |height| format!("in block {height}"));
-    let members = match (status.members, status.quorum) {
-        (Some(_), Some(0)) => "an open chain has no members".into(),
-        (Some(members), Some(quorum)) => format!("{} of {quorum} members", members.min(quorum)),
-        _ => "members build on it".into(),
-    };
-    let first = if status.state == Stage::Queued { "queued" } else { "submitted" };
-    let texts = [first.to_owned(), block, members, "final".to_owned()];
-    let class = |at: usize| match status.state {
-        Stage::Void => "ahead",
-        Stage::Final => "done",
-        _ if at + 1 < reached => "done",
-        _ if at + 1 == reached || (reached == 0 && at == 0) => "now",
-        _ => "ahead",
-    };
-    texts.into_iter().enumerate().map(|(at, text)| Step { text, class: class(at) }).collect()
 }

@@ -31,11 +31,15 @@ struct Shown {
     issuer: Option<String>,
     members: String,
     note: Option<&'static str>,
+    slug: &'static str,
+    title_of_chain: &'static str,
 }
 
 struct ShownStep {
     class: &'static str,
     mark: &'static str,
+    /// The mark in a word, for who does not see it.
+    word: &'static str,
     name: &'static str,
     detail: String,
 }
@@ -64,7 +68,7 @@ pub(crate) async fn check(State(app): State<App>, visitor: Visitor, request: Req
 }
 
 fn page(app: &App, visitor: &Visitor, report: Option<Shown>, refused: Option<String>) -> VerifyPage {
-    let open = app.emr.known().is_ok_and(|known| known.genesis.is_open());
+    let open = app.chains().any(|chain| chain.known().is_ok_and(|known| known.genesis.is_open()));
     VerifyPage { frame: Frame::new("verify", visitor), open, report, refused }
 }
 
@@ -76,12 +80,12 @@ impl Shown {
             Verdict::NotFinal => ("wait", "Not final yet", "All holds so far, but too few members have built on it."),
         };
         let steps = report.steps.into_iter().map(|step| {
-            let (class, mark) = match step.holds {
-                Some(true) => ("good", "✓"),
-                Some(false) => ("bad", "✗"),
-                None => ("wait", "…"),
+            let (class, mark, word) = match step.holds {
+                Some(true) => ("good", "✓", "holds"),
+                Some(false) => ("bad", "✗", "fails"),
+                None => ("wait", "…", "is undecided"),
             };
-            ShownStep { class, mark, name: step.name, detail: step.detail }
+            ShownStep { class, mark, word, name: step.name, detail: step.detail }
         });
         Self {
             class,
@@ -95,6 +99,8 @@ impl Shown {
             issuer: report.issuer,
             members: report.members.join(", "),
             note: report.note,
+            slug: report.chain,
+            title_of_chain: if report.chain == "phd" { "PHD-Chain" } else { "EMR-Chain" },
         }
     }
 }

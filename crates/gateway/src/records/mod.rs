@@ -2,4 +2,3 @@
 
 pub(crate) mod publish;
 pub(crate) mod status;
-pub(crate) mod sweeper;

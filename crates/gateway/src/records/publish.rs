@@ -2,15 +2,16 @@
 //!
 //! The order makes a crash harmless: records, transaction and idempotency key become durable in one change; only then
 //! is the transaction submitted, and only then is the client answered. Whatever is not submitted by then, the
-//! [sweeper](super::sweeper) submits: the transaction is stored with its signature, so that sending it twice is sending
+//! [sweeper](crate::sweeper) submits: the transaction is stored with its signature, so that sending it twice is sending
 //! it once.
 
 use crate::app::{App, Parts};
 use crate::clock;
 use crate::error::ApiError;
 use crate::form::Form;
-use crate::index::{ACCEPTED, Replay, idempotency_digest, keep_replay};
-use crate::limits::{MAX_IDEMPOTENCY_KEY, MAX_RECORD_BYTES, SUBMIT_TIME};
+use crate::index::{Replay, idempotency_digest, keep_replay};
+use crate::limits::{MAX_IDEMPOTENCY_KEY, MAX_RECORD_BYTES};
+use crate::sweeper::{Queue, submit_now};
 use axum::http::HeaderMap;
 use blockhie_core::{Hash32, PublicKey, Transaction, TxHash, Unverified};
 use blockhie_emr::publish::{Draft, Issuer, prepare, prepare_batch};
@@ -122,25 +123,9 @@ pub(crate) async fn publish(app: &App, order: Order) -> Result<Published, ApiErr
     let mut published = app.blocking(move |parts| store(parts, &known.chain_id, &order)).await?;
     if let Some(tx) = published.fresh.take() {
         app.metrics.published(published.records.len());
-        submit(app, tx).await;
+        submit_now(app, Queue::Records, vec![tx]).await;
     }
     Ok(published)
-}
-
-/// Hands a transaction to the node, or leaves it to the sweeper.
-async fn submit(app: &App, tx: Transaction<Unverified>) {
-    let txhash = tx.hash();
-    let reason = match tokio::time::timeout(SUBMIT_TIME, app.emr.submit(&tx)).await {
-        Ok(Ok(_)) => {
-            let marked = app.blocking(move |parts| Ok(parts.index.set_accepted(&txhash, Some(ACCEPTED))?)).await;
-            // Unmarked it is submitted once more: no harm.
-            return marked.unwrap_or_else(|_| app.queued.notify_one());
-        }
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => format!("no answer within {} ms", SUBMIT_TIME.as_millis()),
-    };
-    tracing::warn!(%txhash, %reason, "queued: the node did not take the transaction");
-    app.queued.notify_one();
 }
 
 fn store(parts: &Parts, chain: &Hash32, order: &Order) -> Result<Published, ApiError> {

@@ -7,10 +7,19 @@ use crate::routes::table;
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 
+/// A key that nothing has.
+const KEY: &str = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+
 /// The path with identifiers in it that nothing has.
 fn filled(path: &str) -> String {
     let zero = "0".repeat(64);
-    path.replace("{record}", &zero).replace("{hash}", &zero).replace("{name}", "style.css").replace("{chain}", "emr")
+    path.replace("{record}", &zero)
+        .replace("{hash}", &zero)
+        .replace("{name}", "style.css")
+        .replace("{chain}", "emr")
+        .replace("{first_seq}", "0")
+        .replace("{key}", KEY)
+        .replace("{link}", &zero)
 }
 
 /// Who asks, with what, and whether that is the operator.
@@ -53,12 +62,16 @@ async fn the_matrix_of_roles_and_routes() {
             let (status, what) = (answer.status, format!("{role}: {} {}", route.method, route.path));
             let session_changes = role == "session" && route.method != "GET";
             match (route.access, operator) {
-                (Access::Operator, false) => assert_eq!(status, StatusCode::UNAUTHORIZED, "{what}"),
+                (Access::Operator | Access::Holder, false) => {
+                    assert_eq!(status, StatusCode::UNAUTHORIZED, "{what}");
+                }
                 (Access::OperatorPage, false) => {
                     assert_eq!((status, answer.header("location")), (StatusCode::SEE_OTHER, "/login"), "{what}");
                 }
                 // A session alone changes nothing: the page token is missing.
-                (Access::Operator, true) if session_changes => assert_eq!(status, StatusCode::FORBIDDEN, "{what}"),
+                (Access::Operator | Access::Holder, true) if session_changes => {
+                    assert_eq!(status, StatusCode::FORBIDDEN, "{what}");
+                }
                 _ => {
                     assert!(!matches!(status, StatusCode::UNAUTHORIZED) || route.path == "/login", "{what}: {status}");
                     assert_ne!(status, StatusCode::INTERNAL_SERVER_ERROR, "{what}");

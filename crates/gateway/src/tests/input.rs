@@ -112,7 +112,7 @@ async fn chains_and_unknown_routes() {
     rig.get("/assets/..%2fCargo.toml").await.expect_error(404, "not_found");
     rig.call("PUT", "/api/v1/records", &[], "x").await.expect_error(405, "method_not_allowed");
     rig.call("BREW", "/healthz", &[], "").await.expect_error(405, "method_not_allowed");
-    for path in ["/emr/blocks/x", "/emr/tx/x", "/?to=x"] {
+    for path in ["/emr/blocks/x", "/emr/tx/x", "/?emr=x"] {
         assert_eq!(rig.get(path).await.status, StatusCode::BAD_REQUEST, "{path}");
     }
     for path in [format!("/emr/blocks/{}", "0".repeat(64)), format!("/emr/tx/{}", "0".repeat(64)), "/nothing".into()] {

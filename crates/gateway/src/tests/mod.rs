@@ -1,19 +1,24 @@
 //! The whole gateway in this process, against a node in this process.
 
 mod access;
+mod both;
 mod canary;
 mod chains;
+mod devices;
 mod input;
+mod links;
+mod network;
 mod node;
 mod pages;
 mod records;
 
 use crate::access::{COOKIE, CSRF_HEADER};
+use crate::clock::now_ms;
 use crate::gateway::{Config, Gateway};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
-use blockhie_core::{Hash32, keyfile};
+use blockhie_core::{Hash32, SecretKey, SignedRequest, keyfile};
 use node::{FakeNode, Serving};
 use serde_json::Value;
 use std::path::Path;
@@ -90,6 +95,14 @@ impl Rig {
     }
 
     async fn reopen_with(self, url: &str, phd: Option<&str>) -> Self {
+        let folder = self.kill().await;
+        let rig = Self::open_in(folder, url, phd);
+        rig.gateway.start().await;
+        rig
+    }
+
+    /// Ends it without a step of a clean stop; what it left.
+    async fn kill(self) -> Arc<tempfile::TempDir> {
         let Self { gateway, router, token: _, folder } = self;
         drop(router);
         gateway.abandon();
@@ -101,9 +114,7 @@ impl Rig {
                 break;
             }
         }
-        let rig = Self::open_in(folder, url, phd);
-        rig.gateway.start().await;
-        rig
+        folder
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {
@@ -130,6 +141,32 @@ impl Rig {
     /// A request of somebody unknown.
     async fn anonymous(&self, method: &str, path: &str) -> Answer {
         self.send(Request::builder().method(method).uri(path).body(Body::empty()).unwrap()).await
+    }
+
+    /// A request signed with a key.
+    async fn signed(&self, secret: &SecretKey, method: &str, path: &str) -> Answer {
+        let header = SignedRequest::sign(secret, method, path, b"", now_ms());
+        let request = Request::builder().method(method).uri(path).header(header::AUTHORIZATION, header);
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+
+    /// A request of somebody unknown, with a JSON body.
+    async fn post_json(&self, path: &str, body: &Value) -> Answer {
+        let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
+        self.send(request.body(body.to_string().into()).unwrap()).await
+    }
+
+    /// Asks for a transaction's state until it is this one.
+    async fn wait_at(&self, status_url: &str, state: &str) -> Value {
+        let begun = Instant::now();
+        loop {
+            let answer = self.anonymous("GET", status_url).await.json();
+            if answer["state"] == state {
+                return answer;
+            }
+            assert!(begun.elapsed() < PATIENCE, "expected {state}, got {answer}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     async fn publish(&self, media_type: &str, bytes: impl Into<Body>) -> Value {

@@ -2,9 +2,11 @@
 
 use crate::clock::now_ms;
 use blockhie_core::packing::FairFirst;
+use blockhie_core::query::waits::{Waits, waits};
 use blockhie_core::{
     Application, BlockHash, BlockQuery, ChainKind, CompactTarget, ErrorClass, Genesis, Hash32, Ledger, Member,
-    MemoryStore, Router, SecretKey, TemplateRequest, Tip, Transaction, TxHash, TxStatus, UncheckedBlock, Unverified,
+    MemoryStore, Router, SecretKey, TemplateRequest, Tip, Transaction, TxHash, TxStatus, U256, UncheckedBlock,
+    Unverified, store::Store as _,
 };
 use blockhie_coupling::CouplingApp;
 use blockhie_emr::EmrApp;
@@ -18,6 +20,7 @@ use futures::stream::BoxStream;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -26,6 +29,7 @@ use tokio_stream::wrappers::WatchStream;
 /// The chain and its members.
 pub(crate) struct FakeNode {
     ledger: Mutex<Ledger>,
+    store: Arc<MemoryStore>,
     secrets: Vec<SecretKey>,
     tips: watch::Sender<Tip>,
     pub(crate) genesis: Genesis,
@@ -66,9 +70,9 @@ impl FakeNode {
 
     fn of(genesis: Genesis, secrets: Vec<SecretKey>) -> Arc<Self> {
         let store = Arc::new(MemoryStore::new(&genesis));
-        let ledger = Ledger::open(store, Arc::new(NoWork), application(&genesis)).unwrap();
+        let ledger = Ledger::open(store.clone(), Arc::new(NoWork), application(&genesis)).unwrap();
         let tips = watch::Sender::new(ledger.tip().clone());
-        Arc::new(Self { ledger: Mutex::new(ledger), secrets, tips, genesis })
+        Arc::new(Self { ledger: Mutex::new(ledger), store, secrets, tips, genesis })
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -222,8 +226,23 @@ impl LedgerService for FakeNode {
         ready(Ok(WatchStream::new(self.tips.subscribe()).boxed()))
     }
 
+    fn waits(&self, blocks: u32) -> Answer<'_, Waits> {
+        ready(waits(self.store.snapshot().as_ref(), blocks, 1_000, now_ms()).map_err(internal))
+    }
+
     fn peers(&self) -> Answer<'_, Vec<PeerInfo>> {
-        ready(Ok(vec![]))
+        let peer = |port: u16, connected: bool| PeerInfo {
+            address: ([192, 0, 2, 1], port).into(),
+            height: 7,
+            work: connected.then_some(U256::from(19)),
+            connected,
+            incoming: connected,
+            named: connected,
+            score: 40,
+            left_alone: (!connected).then_some(Duration::from_secs(60)),
+            banned: !connected,
+        };
+        ready(Ok(vec![peer(7_001, true), peer(7_002, false)]))
     }
 
     fn genesis(&self) -> Answer<'_, Vec<u8>> {

@@ -38,7 +38,7 @@ fn the_tip_is_published_before_anybody_is_answered() {
         static_peers: BTreeSet::new(),
     };
     let (_commands, receiver) = mpsc::channel(1);
-    let (peers, _to_peers) = mpsc::channel(1);
+    let (peers, mut to_peers) = mpsc::channel(1);
     let mut driver = Driver {
         engine: Engine::new(ledger, config),
         commands: receiver,
@@ -48,6 +48,7 @@ fn the_tip_is_published_before_anybody_is_answered() {
         recorder: metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder(),
         disk: None,
         refusing: Refusing::default(),
+        scores: Vec::new(),
     };
     let mut turn = Turn { answers: BTreeMap::new(), actions: Vec::new(), next_ticket: 0, stop: false };
     let tx = Transaction::sign(&genesis.chain_id(), &SecretKey::from_seed([5; 32]), 1, 1, None, b"payload");
@@ -60,4 +61,18 @@ fn the_tip_is_published_before_anybody_is_answered() {
     driver.end_turn(&mut turn);
     assert!(matches!(reply.as_mut().poll(&mut Context::from_waker(&waker)), Poll::Ready(Ok(Ok(Reply::Tx(_))))));
     assert_eq!(*look.pending.lock().unwrap(), Some(1));
+
+    // A peer that sends nonsense is scored, and the peers' tasks hear of it once, as soon as there is room for it.
+    let peer = PeerId::from(([192, 0, 2, 1], 7_401));
+    for event in [Event::PeerUp { peer }, Event::Malformed { peer, reason: "nonsense".into() }] {
+        driver.take(Command::Event(event), Now { mono_ms: 1, wall_ms: wall_ms() }, &mut turn);
+    }
+    driver.peers.try_send(PeerCommand::Ban { peer, for_ms: 1 }).unwrap();
+    driver.tell_scores();
+    assert!(matches!(to_peers.try_recv(), Ok(PeerCommand::Ban { .. })) && to_peers.try_recv().is_err());
+    driver.tell_scores();
+    let Ok(PeerCommand::Scores(scores)) = to_peers.try_recv() else { panic!("the scores") };
+    assert!(scores.len() == 1 && scores[0].0 == peer && scores[0].1 > 0, "{scores:?}");
+    driver.tell_scores();
+    assert!(to_peers.try_recv().is_err(), "nothing changed");
 }

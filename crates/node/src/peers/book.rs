@@ -1,7 +1,7 @@
 //! What is remembered of connections and of peers that are left alone.
 
 use blockhie_engine::PeerId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,12 @@ impl Inbound {
         Some(*peer)
     }
 
+    /// The peers behind all connections that were heard lately.
+    pub(super) fn peers(&self, now: Instant) -> BTreeSet<PeerId> {
+        let lately = self.0.values().filter(|(_, heard)| now.saturating_duration_since(*heard) < INBOUND_IDLE);
+        lately.map(|(peer, _)| *peer).collect()
+    }
+
     /// This connection says that nobody listens behind it.
     pub(super) fn remove(&mut self, remote: SocketAddr) {
         self.0.remove(&remote);
@@ -59,6 +65,11 @@ impl Shunned {
             self.0.remove(&first);
         }
         self.0.insert(peer, (now + time, banned));
+    }
+
+    /// All that are still left alone: for how long, and whether they are banned.
+    pub(super) fn all(&self, now: Instant) -> impl Iterator<Item = (PeerId, (Duration, bool))> {
+        self.0.keys().filter_map(move |peer| Some((*peer, self.get(*peer, now)?)))
     }
 
     /// How long a peer is still left alone, and whether it is banned.
@@ -83,6 +94,7 @@ mod tests {
         let at = |ms: u64| start + Duration::from_millis(ms);
         book.insert(address(1), address(7_401), at(0));
         assert_eq!(book.get(address(1), at(1)), Some(address(7_401)));
+        assert_eq!(book.peers(at(1)), BTreeSet::from([address(7_401)]));
         let idle = u64::try_from(INBOUND_IDLE.as_millis()).unwrap();
         assert_eq!(book.get(address(1), at(idle)), Some(address(7_401)), "heard since");
         // its port is another program's by now
@@ -107,6 +119,8 @@ mod tests {
         book.insert(address(1), second, true, now);
         assert_eq!(book.get(address(1), now), Some((second, true)));
         assert_eq!(book.get(address(1), now + second), None);
+        assert_eq!(book.all(now).collect::<Vec<_>>(), [(address(1), (second, true))]);
+        assert_eq!(book.all(now + second).count(), 0);
         for n in 0..2 * MAX_SHUNNED {
             book.insert(address(n), second * u32::try_from(n + 2).unwrap(), false, now);
         }

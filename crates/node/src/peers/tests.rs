@@ -40,7 +40,7 @@ fn world() -> World {
 
 impl World {
     fn knows(&self, peer: PeerId) -> bool {
-        self.peers.list().iter().any(|known| known.address == peer)
+        self.peers.list(false).iter().any(|known| known.address == peer)
     }
 
     async fn ban(&self, peer: PeerId) {
@@ -74,9 +74,27 @@ async fn a_banned_peer_holds_no_place_unless_it_is_named() {
     world.peers.add(stranger, false);
     assert!(!world.knows(stranger), "its time is not over");
     assert!(world.knows(named));
+    let told = world.peers.list(true);
+    let told: Vec<_> =
+        told.iter().map(|peer| (peer.address, peer.named, peer.banned, peer.left_alone.is_some())).collect();
+    assert!(told.contains(&(stranger, false, true, true)) && told.contains(&(named, true, true, true)), "{told:?}");
+    assert_eq!(told.len(), 2);
     // The operator's word counts, also for one that was a stranger before.
     world.peers.add(stranger, true);
     assert!(world.knows(stranger) && world.peers.shunned(stranger).is_some());
+}
+
+#[tokio::test]
+async fn operators_see_the_scores() {
+    let (world, peer, other) = (world(), closed_port().await, closed_port().await);
+    world.peers.add(peer, true);
+    world.peers.add(other, true);
+    let score = |world: &World, peer| world.peers.list(true).iter().find(|known| known.address == peer).unwrap().score;
+    world.commands.send(PeerCommand::Scores(vec![(peer, 40)])).await.unwrap();
+    world.until(|world| score(world, peer) == 40).await;
+    assert_eq!(score(&world, other), 0);
+    world.commands.send(PeerCommand::Scores(Vec::new())).await.unwrap();
+    world.until(|world| score(world, peer) == 0).await;
 }
 
 #[tokio::test]

@@ -1,12 +1,13 @@
 //! `blockhie.v1.Ledger`, spoken.
 
 use super::{Caller, found};
-use crate::convert::HeaderRange;
+use crate::convert::{HeaderRange, WaitsRange};
 use crate::error::ClientError;
 use crate::limits::{ClientLimits, MAX_ANSWER_BYTES, MAX_MESSAGE_BYTES};
 use crate::pb::v1;
 use crate::pb::v1::ledger_client;
 use crate::service::{HeaderRow, PeerInfo};
+use blockhie_core::query::waits::Waits;
 use blockhie_core::{BlockQuery, Tip, Transaction, TxHash, TxStatus, UncheckedBlock, Unverified};
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -132,7 +133,18 @@ impl LedgerClient {
         Ok(until_error.boxed())
     }
 
-    /// The peers that the node knows.
+    /// How long the transactions of the newest `blocks` blocks (1 to 512) waited, and what still waits. Fewer blocks come
+    /// where these hold very many transactions.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn waits(&self, blocks: u32) -> Result<Waits, ClientError> {
+        let request = v1::WaitsRequest::from(WaitsRange(blocks));
+        let answer = self.caller.call(self.ledger.clone().waits(request)).await?;
+        self.caller.check(answer)
+    }
+
+    /// The peers that the node knows, those it leaves alone included.
     ///
     /// # Errors
     /// [`ClientError`].

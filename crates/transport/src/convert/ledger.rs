@@ -1,9 +1,9 @@
 //! The messages of `blockhie.v1.Ledger`.
 
-use super::{ConversionError, fixed, hash_bytes, hashes, key, node, present, wire};
+use super::{ConversionError, fixed, hash_bytes, hashes, key, present, wire};
 use crate::limits::{MAX_HEADERS, MAX_HEADERS_BYTES};
 use crate::pb::v1;
-use crate::service::{HeaderRow, PeerInfo};
+use crate::service::HeaderRow;
 use blockhie_core::{BlockQuery, Hash32, Signature, Tip, TxStatus, U256};
 use prost::Message;
 
@@ -197,27 +197,6 @@ impl From<TxStatus> for v1::StatusResponse {
             }
         };
         Self { state: Some(state) }
-    }
-}
-
-impl TryFrom<v1::Peer> for PeerInfo {
-    type Error = ConversionError;
-    fn try_from(peer: v1::Peer) -> Result<Self, ConversionError> {
-        let address = node::address("peer.address", peer.address.as_bytes())?;
-        Ok(Self { address, height: peer.height, connected: peer.connected })
-    }
-}
-
-impl From<&PeerInfo> for v1::Peer {
-    fn from(peer: &PeerInfo) -> Self {
-        Self { address: peer.address.to_string(), height: peer.height, connected: peer.connected }
-    }
-}
-
-impl TryFrom<v1::PeersResponse> for Vec<PeerInfo> {
-    type Error = ConversionError;
-    fn try_from(response: v1::PeersResponse) -> Result<Self, ConversionError> {
-        response.peers.into_iter().map(PeerInfo::try_from).collect()
     }
 }
 

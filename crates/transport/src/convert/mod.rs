@@ -8,8 +8,10 @@ mod ledger;
 mod message;
 mod node;
 mod transaction;
+mod waits;
 
 pub use ledger::{HeaderRange, headers_within};
+pub use waits::WaitsRange;
 
 use blockhie_core::crypto::KeyError;
 use blockhie_core::{Hash32, PublicKey};

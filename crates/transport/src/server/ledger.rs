@@ -1,7 +1,7 @@
 //! `blockhie.v1.Ledger`.
 
 use super::{Reply, not_found, reply};
-use crate::convert::{ConversionError, HeaderRange, headers_within};
+use crate::convert::{ConversionError, HeaderRange, WaitsRange, headers_within};
 use crate::pb::v1;
 use crate::pb::v1::ledger_server::Ledger;
 use crate::service::LedgerService;
@@ -76,6 +76,11 @@ impl Ledger for LedgerDoor {
             let _ = stopped.wait_for(|stop| *stop).await;
         };
         Ok(Response::new(tips.map(|tip| Ok((&tip).into())).take_until(stop).boxed()))
+    }
+
+    async fn waits(&self, request: Request<v1::WaitsRequest>) -> Reply<v1::WaitsResponse> {
+        let WaitsRange(blocks) = request.into_inner().try_into()?;
+        reply(self.service.waits(blocks).await?)
     }
 
     async fn peers(&self, _: Request<v1::PeersRequest>) -> Reply<v1::PeersResponse> {

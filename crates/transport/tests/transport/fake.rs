@@ -1,5 +1,6 @@
 //! A node made of constants, and how to start it.
 
+use blockhie_core::query::waits::{BlockWaits, Waits};
 use blockhie_core::{
     BlockHash, BlockQuery, ErrorClass, Hash32, SecretKey, Signature, Tip, Transaction, TxHash, TxStatus, U256,
     UncheckedBlock, Unverified, Verified,
@@ -14,6 +15,7 @@ use futures::stream::BoxStream;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -184,6 +186,9 @@ impl LedgerService for Fake {
         let tips = heights.map(|height| Tip { height, ..tip() });
         self.answer(tips.chain(futures::stream::pending()).boxed())
     }
+    fn waits(&self, blocks: u32) -> Answer<'_, Waits> {
+        self.answer(waits(blocks))
+    }
     fn peers(&self) -> Answer<'_, Vec<PeerInfo>> {
         self.answer(peer_infos())
     }
@@ -193,8 +198,29 @@ impl LedgerService for Fake {
 }
 
 pub(crate) fn peer_infos() -> Vec<PeerInfo> {
-    let peer = |text: &str, connected| PeerInfo { address: text.parse().unwrap(), height: 3, connected };
+    let peer = |text: &str, connected: bool| PeerInfo {
+        address: text.parse().unwrap(),
+        height: 3,
+        work: connected.then_some(U256::from(7)),
+        connected,
+        incoming: !connected,
+        named: connected,
+        score: 5,
+        left_alone: (!connected).then_some(Duration::from_secs(9)),
+        banned: !connected,
+    };
     vec![peer("127.0.0.1:5000", true), peer("[::1]:6000", false)]
+}
+
+pub(crate) fn waits(blocks: u32) -> Waits {
+    let block = |height: u64| BlockWaits {
+        height,
+        hash: Hash32([8; 32]),
+        time_ms: height,
+        measured_ms: vec![1, u64::MAX],
+        claimed_ms: vec![0],
+    };
+    Waits { now_ms: 5, blocks: (1..=u64::from(blocks)).map(block).collect(), pending: 2, pending_ms: vec![3] }
 }
 
 /// A running server.

@@ -1,6 +1,6 @@
 //! Every method, there and back.
 
-use crate::fake::{CHAIN, HEIGHT, Node, block, header_row, hello, peer_infos, tip, transaction};
+use crate::fake::{CHAIN, HEIGHT, Node, block, header_row, hello, peer_infos, tip, transaction, waits};
 use blockhie_core::{BlockQuery, ErrorClass, Hash32, TxStatus};
 use blockhie_transport::{ClientError, Hello, LedgerClient, Limits, PeerClient, ServiceError};
 use futures::StreamExt;
@@ -71,6 +71,10 @@ async fn every_method_for_clients() {
     assert_eq!(client.headers(HEIGHT + 1, 128).await.unwrap(), []);
     assert_eq!(client.block(BlockQuery::Tip).await.unwrap(), Some(block(HEIGHT)));
     assert_eq!(client.block(BlockQuery::Height(HEIGHT + 1)).await.unwrap(), None);
+    assert_eq!(client.waits(512).await.unwrap(), waits(512));
+    for blocks in [0, 513] {
+        assert_eq!(client.waits(blocks).await.unwrap_err().class(), ErrorClass::Invalid);
+    }
     assert_eq!(client.peers().await.unwrap(), peer_infos());
     assert_eq!(client.genesis().await.unwrap(), b"genesis");
     node.fake.receipt_bytes.store(9, Ordering::SeqCst);

@@ -95,15 +95,12 @@ fn states_come_back() {
 }
 
 #[test]
-fn queries_and_peers_come_back() {
+fn queries_come_back() {
     for query in [BlockQuery::Tip, BlockQuery::Height(0), BlockQuery::Height(7), BlockQuery::Hash(Hash32([1; 32]))] {
         let bytes = v1::BlockRequest::from(query).encode_to_vec();
         assert_eq!(BlockQuery::try_from(v1::BlockRequest::decode(&bytes[..]).unwrap()).unwrap(), query);
     }
     assert!(BlockQuery::try_from(v1::BlockRequest::default()).is_err());
-    let peer = PeerInfo { address: "[::1]:7".parse().unwrap(), height: 1, connected: true };
-    assert_eq!(PeerInfo::try_from(v1::Peer::from(&peer)).unwrap(), peer);
-    assert!(PeerInfo::try_from(v1::Peer::default()).is_err());
 }
 
 #[test]
@@ -126,7 +123,6 @@ proptest! {
         let _ = v1::StatusResponse::decode(&bytes[..]).map(TxStatus::try_from);
         let _ = v1::HeadersResponse::decode(&bytes[..]).map(Vec::<HeaderRow>::try_from);
         let _ = v1::HeadersRequest::decode(&bytes[..]).map(HeaderRange::try_from);
-        let _ = v1::PeersResponse::decode(&bytes[..]).map(Vec::<PeerInfo>::try_from);
         let _ = v1::BlockRequest::decode(&bytes[..]).map(BlockQuery::try_from);
         let _ = v1::StatusRequest::decode(&bytes[..]).map(Hash32::try_from);
     }
