@@ -45,6 +45,8 @@ struct TakenSegments {
 #[derive(Debug, Deserialize)]
 pub(super) struct DeviceView {
     pub(super) owner: PublicKey,
+    /// `pending`, `enrolled` or `retired`.
+    pub(super) state: String,
     #[serde(default)]
     pub(super) segments: Vec<SegmentView>,
     #[serde(default)]

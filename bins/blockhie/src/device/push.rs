@@ -235,12 +235,13 @@ fn row(args: &Args, segment: &Segment) -> Value {
     json!({ "transaction": hex::encode(segment.transaction.to_bytes()), "sealed": sealed, "key": key })
 }
 
-/// What helps where other readings have these numbers.
+/// What helps where the gateway says that it has something else.
 fn next_free(api: &Api, device: &SecretKey) -> String {
-    let view = api.device(&device.public(), Access::Key(device));
-    let end = view
-        .ok()
-        .and_then(|view| view.segments.iter().map(|row| row.first_seq.saturating_add(u64::from(row.count))).max());
+    let Ok(view) = api.device(&device.public(), Access::Key(device)) else { return String::new() };
+    if view.state == "retired" {
+        return "its owner retired the device: it cannot push any more".into();
+    }
+    let end = view.segments.iter().map(|row| row.first_seq.saturating_add(u64::from(row.count))).max();
     match end {
         Some(end) => format!(
             "these numbers are taken by other readings: --first-seq {end} goes on after them. To push the same file \
@@ -278,7 +279,9 @@ fn report(
         Some(status) => status.told(),
     };
     let again = if fresh == taken.len() { String::new() } else { format!(" ({} were there)", taken.len() - fresh) };
-    out.line(&format!("device {}: {readings} readings in {} segments{again}: {state}", device.public(), taken.len()));
+    let plural = if taken.len() == 1 { "" } else { "s" };
+    let segments = format!("{} segment{plural}{again}", taken.len());
+    out.line(&format!("device {}: {readings} readings in {segments}: {state}", device.public()));
     out.line(&format!("  sequence {} to {end}", args.first_seq));
     if let (Some(first), Some(last)) = (recording.first(), recording.last()) {
         out.line(&format!("  time     {} to {}", rfc3339(first.time_us(0)), rfc3339(last.end_us())));

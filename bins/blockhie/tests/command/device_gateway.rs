@@ -197,6 +197,9 @@ fn push(inner: &mut Inner, device: &PublicKey, request: &Request) -> Answer {
     if !inner.devices.contains_key(device) {
         return fault(404, "no such device");
     }
+    if inner.devices[device].len() > 1 {
+        return fault(409, "it was retired");
+    }
     let body: Value = serde_json::from_slice(&request.body).unwrap();
     let (mut answers, chain) = (vec![], genesis().chain_id());
     let rows = body["segments"].as_array().unwrap();
