@@ -257,5 +257,5 @@ async fn submit_all(app: &App, queue: Queue, transactions: Vec<Transaction<Unver
         }
     });
     let answers: Vec<_> = futures::stream::iter(calls).buffered(SWEEP_CALLS).collect().await;
-    answers.into_iter().filter(Result::is_err).next_back().unwrap_or(Ok(()))
+    answers.into_iter().rfind(Result::is_err).unwrap_or(Ok(()))
 }

@@ -115,7 +115,7 @@ impl SegmentBody {
         }
         let place = Place { chain: *chain, device: *device, first_seq: readings.first_seq, count: readings.count };
         let content = Hash32::from_slice(&readings.content).map_err(|error| invalid(error.to_string()))?;
-        let given = self.sealed.map(|text| hex::decode(text)).transpose();
+        let given = self.sealed.map(hex::decode).transpose();
         let given = given.map_err(|_| invalid("sealed: expected hex digits".into()))?;
         let blob = check_carriage(&readings, given).map_err(invalid)?;
         let sealed = blob.as_ref().map_or(readings.sealed.as_slice(), |(_, bytes)| bytes);
