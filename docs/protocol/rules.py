@@ -305,10 +305,11 @@ def column(texts, even):
     return out
 
 
-def segment_body(code, unit, start_ms, skipped, header, crlf, final_newline, rate, offsets, values):
+def segment_body(code, unit, start_ms, skipped, header, crlf, final_newline, clock, rate, offsets, values):
     short = lambda t: u8(len(t.encode())) + t.encode()
     out = short(code) + short(unit) + varint(start_ms) + varint(skipped)
-    out += u8(crlf | (not final_newline) << 1 | (header is not None) << 2) + (b"" if header is None else short(header))
+    out += u8(crlf | (not final_newline) << 1 | (header is not None) << 2 | (clock is not None) << 3)
+    out += (b"" if header is None else short(header)) + (b"" if clock is None else u8(clock))
     if offsets is None:
         scale = len(rate.partition(".")[2])
         out += b"\0" + varint(int(rate.replace(".", ""))) + u8(scale) + varint(len(values))

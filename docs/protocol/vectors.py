@@ -254,11 +254,12 @@ def commitments():
 
 def segment_contents():
     """Samples and their data. The numbers are texts, because their digits count."""
-    base = {"code": "8867-4", "unit": "/min", "start_ms": NOW, "skipped": 0, "header": None, "crlf": False, "final_newline": True, "rate": "100",
+    base = {"code": "8867-4", "unit": "/min", "start_ms": NOW, "skipped": 0, "header": None, "crlf": False, "final_newline": True, "clock": None, "rate": "100",
             "offsets": None, "values": ["515", "514", "-3", "0"]}
     rows = [base, base | {"rate": "0.50", "skipped": 2**20, "values": ["8.50", "8.5", "8", "-0.000000000000000001", "9223372036854775807", "-9223372036854775808"]},
             base | {"unit": "", "rate": None, "header": "timer,hr", "crlf": True, "offsets": ["0.0", "8.54790319355", "17.0958063871", "17.0958063871", "128210.0"],
                     "values": ["515", "514", "514", "516", "496"]},
+            base | {"rate": None, "clock": 6 | 64, "offsets": ["0.000", "8.547", "919.000"], "values": ["514", "5.0", "513"]},
             base | {"header": "\u00b5V", "final_newline": False, "start_ms": 0, "values": ["7"] * 300}]
     return [row | {"body": (body := segment_body(**row)), "data": segment_data(body)} for row in rows]
 

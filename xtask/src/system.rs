@@ -98,6 +98,19 @@ impl Kind {
     }
 }
 
+/// Budgets of [`Chain::limit_stores`], bytes: what a gateway gives its own store.
+const STORE_BYTES: [(&str, u64); 3] =
+    [("block_cache_bytes", 8 << 20), ("write_buffer_bytes", 4 << 20), ("max_wal_bytes", 8 << 20)];
+
+/// A line of `config.toml`, with the budget of [`STORE_BYTES`] if it sets one.
+fn limited(line: &str) -> String {
+    let name = line.split(" = ").next().unwrap_or_default();
+    match STORE_BYTES.iter().find(|(budget, _)| *budget == name) {
+        Some((budget, bytes)) => format!("{budget} = {bytes}"),
+        None => line.to_owned(),
+    }
+}
+
 /// A chain of members, each with a data folder.
 pub(crate) struct Chain {
     binaries: Binaries,
@@ -125,6 +138,18 @@ impl Chain {
             binaries.run(kind.node(), &arguments)?;
         }
         Ok(Self { binaries: binaries.clone(), kind, genesis, members })
+    }
+
+    /// Gives every (stopped) node's database these budgets, so that its memory is full after a minute and not after an
+    /// hour: what grows afterwards is something else.
+    pub(crate) fn limit_stores(&self) -> Result<()> {
+        for member in &self.members {
+            let file = member.join("config.toml");
+            let config = std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+            let lines: Vec<String> = config.lines().map(limited).collect();
+            std::fs::write(&file, lines.join("\n") + "\n").with_context(|| format!("write {}", file.display()))?;
+        }
+        Ok(())
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -240,5 +265,18 @@ impl GatewayPlan {
     /// The file of the operator's token.
     pub(crate) fn token(&self) -> PathBuf {
         self.dir.join("token")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::limited;
+
+    #[test]
+    fn only_the_budgets_of_a_configuration_are_changed() {
+        assert_eq!(limited("write_buffer_bytes = 33554432"), "write_buffer_bytes = 4194304");
+        for other in ["mine = true", "# write_buffer_bytes = 1", "[store]", ""] {
+            assert_eq!(limited(other), other);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The commands. Their arguments stand beside their code.
 
 use crate::device::DeviceCommand;
+use crate::link::LinkCommand;
 use crate::{chain, keygen, load, publish, verify};
 use clap::{Parser, Subcommand};
 
@@ -9,6 +10,7 @@ const EXAMPLES: &str = "Examples:
   blockhie record publish Observation.json --gateway http://127.0.0.1:8080 --out receipts
   blockhie device push ppg.csv --device sensor.key --rate 100 --code 8867-4 --gateway http://127.0.0.1:8080
   blockhie verify --receipt receipts/Observation.json.receipt.json --genesis emr.toml
+  blockhie link verify --dir link --emr-genesis emr.toml --phd-genesis phd.toml --audience PUBLIC_KEY
   blockhie chain tip --node http://127.0.0.1:7001
 
 Exit codes: 0 done or proved, 1 failed or refuted, 2 not final yet, 3 unreadable or malformed input, 64 usage.";
@@ -31,6 +33,9 @@ pub(crate) enum Command {
     /// Enrol devices, push their readings and have them back
     #[command(subcommand)]
     Device(DeviceCommand),
+    /// Link a record with a device, and check a link without any network
+    #[command(subcommand)]
+    Link(LinkCommand),
     /// Check a receipt, and the record or readings it is for, without any network
     Verify(verify::Args),
     /// Ask a node for its tip, a block or transactions

@@ -1,8 +1,8 @@
 //! `blockhie`: the command line of patients, publishers and verifiers.
 //!
 //! Each command is a module with its arguments and a `run` that answers the exit code. What they print goes through
-//! [`output`], why they fail through [`failure`]. Only `chain` and `load` start an async runtime; `verify` opens no
-//! socket at all.
+//! [`output`], why they fail through [`failure`]. Only `chain` and `load` start an async runtime; `verify` and
+//! `link verify` open no socket at all.
 
 mod chain;
 mod cli;
@@ -12,6 +12,7 @@ mod failure;
 mod files;
 mod http;
 mod keygen;
+mod link;
 mod load;
 mod output;
 mod progress;
@@ -52,6 +53,7 @@ fn run(command: &Command, out: &mut Output) -> Result<u8, Failure> {
         Command::Keygen(args) => keygen::run(args, out),
         Command::Record(RecordCommand::Publish(args)) => publish::run(args, out),
         Command::Device(command) => device::run(command, out),
+        Command::Link(command) => link::run(command, out),
         Command::Verify(args) => verify::run(args, out),
         Command::Chain(args) => chain::run(args, out),
         Command::Load(args) => load::run(args, out),

@@ -7,7 +7,8 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum State {
-    /// At the gateway.
+    /// At the gateway. Half a link that is not due yet waits there.
+    #[serde(alias = "waiting")]
     Queued,
     /// At a node.
     Submitted,

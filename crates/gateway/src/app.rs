@@ -6,12 +6,16 @@ use crate::devices::Devices;
 use crate::error::ApiError;
 use crate::index::Index;
 use crate::limits::{EVENT_STREAMS, PUBLIC_UPLOADS, REQUESTS, UPLOADS};
+use crate::links::Links;
+use crate::links::nodes::Nodes;
 use crate::telemetry::Metrics;
 use crate::txview::Kept;
 use blockhie_core::{ChainKind, Hash32, SecretKey, TxHash};
+use blockhie_coupling::Outbox;
 use blockhie_emr::Vault;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard, Notify, Semaphore, watch};
 
 /// Locks among which idempotency keys are spread.
@@ -38,6 +42,12 @@ pub(crate) struct Parts {
     pub(crate) streams: Arc<Semaphore>,
     /// Devices and their segments.
     pub(crate) devices: Devices,
+    /// Links between records and devices.
+    pub(crate) links: Arc<Links>,
+    /// How their halves get onto the chains; from [`App::start_outbox`] on.
+    outbox: OnceLock<Arc<Outbox>>,
+    /// Wakes the outbox.
+    pub(crate) queued_links: Notify,
     /// Wakes the sweeper of records: something was queued.
     pub(crate) queued_records: Notify,
     /// The same of devices.
@@ -63,7 +73,7 @@ impl Parts {
 impl App {
     pub(crate) fn new(
         (emr, phd): (Arc<ChainView>, Option<Arc<ChainView>>),
-        (vault, devices): (Vault, Devices),
+        (vault, devices, links): (Vault, Devices, Links),
         index: Arc<Index>,
         secret: SecretKey,
         gate: Gate,
@@ -83,6 +93,9 @@ impl App {
             requests: Semaphore::new(REQUESTS),
             streams: Arc::new(Semaphore::new(EVENT_STREAMS)),
             devices,
+            links: Arc::new(links),
+            outbox: OnceLock::new(),
+            queued_links: Notify::new(),
             queued_records: Notify::new(),
             queued_devices: Notify::new(),
             stripes: (0..STRIPES).map(|_| Mutex::new(())).collect(),
@@ -109,6 +122,23 @@ impl App {
             ChainKind::Emr => Ok(&self.emr),
             ChainKind::Phd => self.phd.as_ref().ok_or_else(missing),
         }
+    }
+
+    /// Makes the outbox, inside a tokio runtime; without a PHD-Chain there is none.
+    pub(crate) fn start_outbox(&self, window: Duration) {
+        let Some(phd) = &self.phd else { return };
+        let nodes = Arc::new(Nodes::new(Arc::clone(&self.emr), Arc::clone(phd)));
+        let window_ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
+        let _ = self.outbox.set(Arc::new(Outbox::new(self.links.clone(), nodes, window_ms)));
+    }
+
+    /// The outbox.
+    ///
+    /// # Errors
+    /// As [`App::chain`] of the PHD-Chain.
+    pub(crate) fn outbox(&self) -> Result<&Arc<Outbox>, ApiError> {
+        self.chain(ChainKind::Phd)?;
+        self.outbox.get().ok_or_else(|| ApiError::unavailable("starting"))
     }
 
     /// Every chain there is.

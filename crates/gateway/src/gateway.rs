@@ -6,6 +6,7 @@ use crate::chain::{ChainView, stopped};
 use crate::devices::{DeviceError, Devices};
 use crate::index::Index;
 use crate::limits::FIRST_CONTACT;
+use crate::links::{self, Links};
 use crate::sweeper::Queue;
 use crate::{routes, server, sweeper};
 use axum::Router;
@@ -82,6 +83,7 @@ pub struct Gateway {
     stop: watch::Sender<bool>,
     token: PathBuf,
     token_made: bool,
+    link_window: Duration,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -102,6 +104,7 @@ impl Gateway {
         let index = Arc::new(Index::open(&config.data_dir.join("index"))?);
         let blobs = Arc::new(FolderBlobs::open(&config.vault)?);
         let vault = Vault::new(index.clone(), blobs.clone(), &secret);
+        let links = Links::new(index.clone(), &secret);
         let devices = Devices::open(index.clone(), blobs, &secret)?;
         let token = config.data_dir.join("token");
         let (gate, token_made) = Gate::open(&token)?;
@@ -112,8 +115,8 @@ impl Gateway {
         };
         let emr = view(ChainKind::Emr, &config.emr)?;
         let phd = config.phd.as_ref().map(|url| view(ChainKind::Phd, url)).transpose()?;
-        let app = App::new((emr, phd), (vault, devices), index, secret, gate, stopped);
-        Ok(Self { app, stop, token, token_made })
+        let app = App::new((emr, phd), (vault, devices, links), index, secret, gate, stopped);
+        Ok(Self { app, stop, token, token_made, link_window: config.link_window })
     }
 
     /// Where the operator's token is, and whether it was made just now.
@@ -138,6 +141,8 @@ impl Gateway {
             async move { drop(feed.changed().await) }
         });
         let _ = tokio::time::timeout(FIRST_CONTACT, futures::future::join_all(contacts)).await;
+        self.app.start_outbox(self.link_window);
+        tokio::spawn(links::nodes::run(self.app.clone()));
         for queue in Queue::ALL {
             tokio::spawn(sweeper::run(self.app.clone(), queue));
         }

@@ -19,6 +19,7 @@ mod form;
 mod gateway;
 mod index;
 mod limits;
+mod links;
 mod pages;
 mod records;
 mod routes;

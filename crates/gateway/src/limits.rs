@@ -114,6 +114,10 @@ pub(crate) const MAX_EXPORT_BYTES: usize = 128 << 20;
 /// How far ahead of this clock a transaction's claimed time may be, ms: the node refuses more for now, and it would wait
 /// in the queue until then.
 pub(crate) const MAX_AHEAD_MS: u64 = 60_000;
+/// Links of a gateway. Only who holds a record and a device that are here can make one.
+pub(crate) const MAX_LINKS: usize = 65_536;
+/// Links that are not final: each is looked at in every step of the outbox.
+pub(crate) const MAX_LINKS_OPEN: usize = 2_048;
 /// Longest `--link-window`, seconds: a week. A link that takes longer is one that nobody waits for.
 pub(crate) const MAX_LINK_WINDOW: u64 = 7 * 24 * 3_600;
 

@@ -1,7 +1,7 @@
 //! Every route, with who may call it, and what surrounds all of them.
 
 use crate::access::{Access, Caller, Gate, Operator, changes, from_elsewhere};
-use crate::api::{chains, devices, network, records, service};
+use crate::api::{chains, devices, links, network, records, service};
 use crate::app::App;
 use crate::clock::now_ms;
 use crate::error::ApiError;
@@ -76,6 +76,13 @@ pub(crate) fn table() -> Vec<Route> {
         at("GET", "/api/v1/devices/{key}/segments/{first_seq}/data", Holder, Quick, get(devices::data)),
         at("GET", "/api/v1/devices/{key}/segments/{first_seq}/opening", Holder, Quick, get(devices::opening)),
         at("DELETE", "/api/v1/devices/{key}/segments/{first_seq}", Holder, Quick, delete(devices::erase)),
+        at("POST", "/api/v1/links", Public, Quick, post(links::create)),
+        at("GET", "/api/v1/links/{link}", Holder, Quick, get(links::one)),
+        at("GET", "/api/v1/links/{link}/opening", Holder, Quick, get(links::opening)),
+        at("GET", "/api/v1/links/{link}/record", Holder, Quick, get(links::record)),
+        at("GET", "/api/v1/links/{link}/device", Holder, Quick, get(links::device)),
+        at("GET", "/api/v1/links/{link}/link-emr", Holder, Quick, get(links::half_emr)),
+        at("GET", "/api/v1/links/{link}/link-phd", Holder, Quick, get(links::half_phd)),
         at("POST", "/api/v1/verify", Public, Upload, post(chains::check)),
         at("GET", "/api/v1/chains/{chain}/tip", Public, Quick, get(chains::tip)),
         at("GET", "/api/v1/chains/{chain}/blocks", Public, Quick, get(chains::blocks)),

@@ -47,6 +47,15 @@ impl Metrics {
         with_local_recorder(&self.recorder, || counter!("blockhie_gateway_segments_total").increment(segments));
     }
 
+    pub(crate) fn linked(&self) {
+        with_local_recorder(&self.recorder, || counter!("blockhie_gateway_links_total").increment(1));
+    }
+
+    /// Halves of links that are not final.
+    pub(crate) fn links(&self, open: u32) {
+        with_local_recorder(&self.recorder, || gauge!("blockhie_gateway_unsettled_link_halves").set(f64::from(open)));
+    }
+
     pub(crate) fn erased(&self) {
         with_local_recorder(&self.recorder, || counter!("blockhie_gateway_erasures_total").increment(1));
     }

@@ -1,5 +1,6 @@
 //! Segment data: samples as bytes (`docs/protocol/segment-data.md`).
 
+use crate::clock::ClockForm;
 use crate::decimal::{Decimal, MAX_SCALE, power_of_ten};
 use crate::samples::{CsvLayout, MAX_SAMPLES, Samples, SamplesError, Timing, field};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
@@ -15,6 +16,7 @@ const LEVEL: u32 = 9;
 const CRLF: u8 = 1;
 const UNFINISHED: u8 = 2;
 const HEADER: u8 = 4;
+const CLOCK: u8 = 8;
 const RATE: u8 = 0;
 const OFFSETS: u8 = 1;
 
@@ -106,10 +108,12 @@ pub(crate) fn write_body(samples: &Samples) -> Vec<u8> {
     put_varint(&mut out, samples.skipped.into());
     let layout = &samples.layout;
     let flag = |set: bool, bit: u8| if set { bit } else { 0 };
-    out.push(flag(layout.crlf, CRLF) | flag(!layout.final_newline, UNFINISHED) | flag(layout.header.is_some(), HEADER));
+    let ends = flag(layout.crlf, CRLF) | flag(!layout.final_newline, UNFINISHED);
+    out.push(ends | flag(layout.header.is_some(), HEADER) | flag(layout.clock.is_some(), CLOCK));
     if let Some(header) = &layout.header {
         put_text(&mut out, header);
     }
+    out.extend(layout.clock.map(ClockForm::to_byte));
     let count = u128::try_from(samples.len()).unwrap_or_default();
     match &samples.timing {
         Timing::Rate(hz) => {
@@ -215,11 +219,18 @@ fn read_body(reader: &mut Reader<'_>) -> Result<Samples, SamplesError> {
     let (code, unit) = (reader.text("code")?, reader.text("unit")?);
     let (start_ms, skipped) = (reader.integer("start")?, reader.integer("skipped")?);
     let flags = reader.byte("layout")?;
-    if flags & !(CRLF | UNFINISHED | HEADER) != 0 {
+    if flags & !(CRLF | UNFINISHED | HEADER | CLOCK) != 0 {
         return Err(form("layout", "known bits", flags));
     }
     let header = if flags & HEADER == 0 { None } else { Some(reader.text("header")?) };
-    let layout = CsvLayout { header, crlf: flags & CRLF != 0, final_newline: flags & UNFINISHED == 0 };
+    let clock = match flags & CLOCK {
+        0 => None,
+        _ => {
+            let byte = reader.byte("clock")?;
+            Some(ClockForm::from_byte(byte).ok_or_else(|| form("clock", "a form of at most 9 digits", byte))?)
+        }
+    };
+    let layout = CsvLayout { header, crlf: flags & CRLF != 0, final_newline: flags & UNFINISHED == 0, clock };
     let (timing, count) = match reader.byte("timing")? {
         RATE => {
             let (mantissa, scale) = (reader.integer("rate")?, reader.byte("rate")?);

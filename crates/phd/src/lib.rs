@@ -8,6 +8,7 @@
 //! Time is inside the seal: a node answers by device and sequence ([`state`]), by time only who holds the keys can.
 
 pub mod app;
+pub mod clock;
 pub mod coverage;
 pub mod decimal;
 pub mod encoding;
@@ -26,6 +27,7 @@ mod tests;
 
 pub use app::PhdApp;
 pub use blockhie_core::Salt;
+pub use clock::ClockForm;
 pub use coverage::{Coverage, SeqRange};
 pub use decimal::Decimal;
 pub use opening::SegmentOpening;

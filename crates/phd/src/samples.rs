@@ -1,5 +1,6 @@
 //! A segment's contents: values of one quantity and when they were measured.
 
+use crate::clock::ClockForm;
 use crate::decimal::{Decimal, power_of_ten};
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -62,11 +63,13 @@ pub struct CsvLayout {
     pub crlf: bool,
     /// The last line has an end, too.
     pub final_newline: bool,
+    /// Times were written as date and time, not as milliseconds; with offsets only, and at most 9 digits.
+    pub clock: Option<ClockForm>,
 }
 
 impl Default for CsvLayout {
     fn default() -> Self {
-        Self { header: None, crlf: false, final_newline: true }
+        Self { header: None, crlf: false, final_newline: true, clock: None }
     }
 }
 
@@ -193,6 +196,11 @@ impl Samples {
             if header.chars().any(char::is_control) {
                 return Err(field("header", "no control characters", format!("{header:?}")));
             }
+        }
+        if let Some(form) = self.layout.clock
+            && (form.digits > 9 || !matches!(self.timing, Timing::Offsets(_)))
+        {
+            return Err(field("clock", "a form with at most 9 digits, with offsets", form.digits));
         }
         if self.values.is_empty() || self.len() > MAX_SAMPLES {
             return Err(field("values", format!("1 to {MAX_SAMPLES}"), self.len()));

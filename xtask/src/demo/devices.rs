@@ -80,7 +80,7 @@ impl Demo {
     /// Proves every row.
     pub(super) fn verify_readings(&self, pushed: &Pushed) -> Result<()> {
         let printed = self.check(0, &self.verify_arguments(pushed, &pushed.file)?)?;
-        println!("{}", last_line(&printed));
+        println!("{}", line_with(&printed, "proved: ")?);
         let (readings, segments) = (count(pushed.readings, "reading"), count(pushed.segments.len(), "segment"));
         self.step(&format!("{readings} proved offline, row by row, against {segments}"));
         Ok(())
@@ -99,9 +99,10 @@ impl Demo {
         std::fs::write(&file, changed)?;
         let printed = self.check(1, &self.verify_arguments(pushed, &file)?)?;
         let segment = pushed.segment_of(row, &read)?;
-        let named = printed.lines().find(|line| line.contains(&format!("segment {segment}")));
-        let named = named.with_context(|| format!("expected segment {segment} to be named, got\n{printed}"))?;
-        println!("{}", named.trim());
+        let refuted = line_with(&printed, "refuted: ")?;
+        let named = format!("segment {segment} of device {}", self.people.device_public);
+        ensure!(refuted.contains(&named), "expected {named} to be named, got {refuted}");
+        println!("{refuted}");
         self.step(&format!("the same readings with one digit of row {row} changed are refuted (exit 1)"));
         Ok(())
     }
@@ -119,8 +120,10 @@ fn change_digit(read: &str) -> Result<(String, usize)> {
     Ok((format!("{before}{}{digit}{}{after}", &line[..at], &line[at + 1..]), middle + 1))
 }
 
-fn last_line(printed: &str) -> &str {
-    printed.trim_end().lines().last().unwrap_or_default()
+/// The line that begins so.
+fn line_with<'a>(printed: &'a str, begin: &str) -> Result<&'a str> {
+    let line = printed.lines().find(|line| line.starts_with(begin));
+    line.with_context(|| format!("expected a line `{begin}…`, got\n{printed}"))
 }
 
 /// Whether a file's first line names its columns.

@@ -2,11 +2,12 @@
 
 use super::now_ms;
 use super::town::Town;
+use crate::running::get;
 use crate::system::{Binaries, text};
 use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(180);
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// Between two jobs of one kind: a person, not a load test.
 const JOB_PAUSE: Duration = Duration::from_millis(100);
+/// Between two links, on top of that.
+const LINK_PAUSE: Duration = Duration::from_millis(800);
 /// Readings in one push, in two segments.
 const READINGS: usize = 20;
 
@@ -36,7 +39,8 @@ pub(super) struct Work {
     failure: Mutex<Option<String>>,
     records: AtomicUsize,
     pushes: AtomicUsize,
-    links: AtomicUsize,
+    /// Their names.
+    links: Mutex<Vec<String>>,
     /// Commands that met a process that was away.
     met: AtomicUsize,
 }
@@ -91,7 +95,7 @@ impl Work {
             failure: Mutex::new(None),
             records: AtomicUsize::new(0),
             pushes: AtomicUsize::new(0),
-            links: AtomicUsize::new(0),
+            links: Mutex::default(),
             met: AtomicUsize::new(0),
         })
     }
@@ -130,20 +134,25 @@ impl Work {
         }
     }
 
+    fn links(&self) -> MutexGuard<'_, Vec<String>> {
+        // A name is pushed whole or not at all.
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Counts for a person.
     pub(super) fn told(&self) -> String {
         let of = |count: &AtomicUsize| count.load(Ordering::Relaxed);
-        let (records, readings, links) = (of(&self.records), of(&self.pushes) * READINGS, of(&self.links));
+        let (records, readings, links) = (of(&self.records), of(&self.pushes) * READINGS, self.links().len());
         format!("{records} records, {readings} readings, {links} links ({} commands met a dead process)", of(&self.met))
     }
 
-    /// A command, again until it exits 0.
-    fn insist(&self, arguments: &[&str]) -> Result<()> {
+    /// A command, again until it exits 0; answers what it printed.
+    fn insist(&self, arguments: &[&str]) -> Result<String> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let (code, printed) = self.binaries.try_run("blockhie", arguments)?;
             if code == 0 {
-                return Ok(());
+                return Ok(printed);
             }
             self.met.fetch_add(1, Ordering::Relaxed);
             if Instant::now() >= deadline {
@@ -165,7 +174,7 @@ impl Work {
         let out = self.receipts();
         let files = files.iter().map(|file| text(file)).collect::<Result<Vec<_>>>()?;
         let fixed = ["--gateway", &self.url, "--token-file", text(&self.token)?, "--out", text(&out)?];
-        self.insist(&[&["record", "publish"][..], &files, &fixed, more].concat())
+        self.insist(&[&["record", "publish"][..], &files, &fixed, more].concat()).map(drop)
     }
 
     /// Acknowledged is what `--no-wait` exits 0 for: the command then remembers it and never sends it again.
@@ -196,24 +205,38 @@ impl Work {
         self.dir.join(format!("link-{serial}"))
     }
 
-    /// Exits 0 when both halves are final.
-    fn link_next(&self) -> Result<()> {
-        let serial = self.links.load(Ordering::Relaxed);
+    fn link(&self, serial: usize, more: &[&str]) -> Result<String> {
         let (out, person) = (self.link_folder(serial), text(&self.person)?);
         let ends = ["link", "create", "--record", &self.record, "--device", &self.device_public];
         let signers = ["--owner", person, "--holder", person, "--audience", &self.audience_public];
-        let rest = ["--expires-in", "30", "--gateway", &self.url, "--out", text(&out)?];
-        self.insist(&[&ends[..], &signers, &rest].concat())?;
-        self.links.store(serial + 1, Ordering::Relaxed);
+        let rest = ["--expires-in", "30", "--gateway", &self.url, "--out", text(&out)?, "--timeout", "120"];
+        self.insist(&[&ends[..], &signers, &rest, more].concat())
+    }
+
+    /// Acknowledged is what `--no-wait` exits 0 for; the halves go out in the next seconds.
+    fn link_next(&self) -> Result<()> {
+        let serial = self.links().len();
+        let printed = self.link(serial, &["--no-wait", "--json"])?;
+        let link = printed.split_once("\"link\":\"").and_then(|(_, rest)| rest.get(..64));
+        self.links().push(link.with_context(|| format!("expected a link in {printed}"))?.to_owned());
+        std::thread::sleep(LINK_PAUSE);
         Ok(())
     }
 
-    /// Gets the receipts of everything acknowledged. Nothing is sent again: a record that the gateway forgot is an error
-    /// here, and readings that it forgot are missing in the export.
+    /// Gets the receipts of everything acknowledged. Nothing that the gateway may have lost is handed in again: a record
+    /// that it forgot is an error of the command, readings are missing in the export, and links are asked for first.
     pub(super) fn collect(&self) -> Result<()> {
         let records: Vec<PathBuf> =
             (0..self.records.load(Ordering::Relaxed)).map(|serial| self.record_file(serial)).collect();
         self.publish(&records, &["--timeout", "120"])?;
+        let token = std::fs::read_to_string(&self.token).context("read the gateway's token")?;
+        let address = self.url.trim_start_matches("http://");
+        let links = self.links().clone();
+        for (serial, link) in links.iter().enumerate() {
+            get(address, &format!("/api/v1/links/{link}"), token.trim())
+                .with_context(|| format!("link {serial} was acknowledged"))?;
+            self.link(serial, &[])?;
+        }
         let deadline = Instant::now() + PATIENCE;
         loop {
             match self.export() {
@@ -254,7 +277,7 @@ impl Work {
         let out = self.exported();
         let file = out.join("readings.csv");
         self.prove(&["verify", "--readings", text(&file)?, "--proofs", text(&out)?, "--genesis", phd])?;
-        for serial in 0..self.links.load(Ordering::Relaxed) {
+        for serial in 0..self.links().len() {
             let folder = self.link_folder(serial);
             let genesis = ["--emr-genesis", emr, "--phd-genesis", phd, "--audience", &self.audience_public];
             self.prove(&[&["link", "verify", "--dir", text(&folder)?][..], &genesis].concat())?;

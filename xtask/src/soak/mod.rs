@@ -77,6 +77,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     }
     let (nodes, tps, seconds) = (MEMBERS.len(), options.tps, options.seconds);
     println!("{nodes} nodes of each chain in full mesh, {tps} transactions a second at each node for {seconds} s");
+    println!("(their databases have small budgets, so that memory that only warms up is warm after a minute)");
     watch(&mut all)?;
     let mut faults = Vec::new();
     for one in all {
@@ -121,6 +122,7 @@ impl Soaked {
     fn start(binaries: &Binaries, dir: &Path, kind: Kind, options: &Options) -> Result<Self> {
         let names = MEMBERS.map(|name| format!("{}-{name}", kind.name()));
         let chain = Chain::make(binaries, dir, kind, &names.each_ref().map(String::as_str))?;
+        chain.limit_stores()?;
         let (mut nodes, mut metrics): (Vec<Running>, Vec<String>) = (Vec::new(), Vec::new());
         for member in 0..MEMBERS.len() {
             let peers: Vec<String> = nodes.iter().map(|node| node.address().to_owned()).collect();

@@ -106,7 +106,7 @@ impl Patience {
 }
 
 /// Reads a key file.
-fn read_key(path: &Path, option: &str) -> Result<SecretKey, Failure> {
+pub(crate) fn read_key(path: &Path, option: &str) -> Result<SecretKey, Failure> {
     keyfile::read(path).map_err(|error| {
         Failure::form(format!("{option}: {error}")).hint("`blockhie keygen --out FILE` makes a key file")
     })

@@ -31,7 +31,8 @@ const EXAMPLES: &str = "Examples:
   blockhie device push ppg.csv --device sensor.key --rate 100 --code 8867-4 --gateway http://127.0.0.1:8080
       one value a line, 100 a second
   blockhie device push timed.csv --device sensor.key --code 8867-4 --unit /min --start 2026-01-31T12:00:00Z --gateway URL
-      two columns, milliseconds and value, with or without a header line
+      two columns, time and value, with or without a header line; times are milliseconds, or dates as
+      2016-11-24 13:58:58.081 in UTC, and then --start is not needed
   blockhie device push next.csv --device sensor.key --rate 100 --code 8867-4 --first-seq 2483 --gateway URL
       goes on after 2,483 readings
 
@@ -118,7 +119,7 @@ fn cut(args: &Args) -> Result<Vec<Samples>, Failure> {
     let text = String::from_utf8(bytes).map_err(|error| Failure::form(format!("{path}: {error}")))?;
     let table = read_csv(&text).map_err(|error| {
         Failure::form(format!("{path}: {error}"))
-            .hint("one decimal number a line, or milliseconds and number; what is pushed comes back byte for byte")
+            .hint("one decimal number a line, or time and number; what is pushed comes back byte for byte")
     })?;
     match (&table.offsets, args.rate) {
         (None, None) => {
@@ -128,9 +129,15 @@ fn cut(args: &Args) -> Result<Vec<Samples>, Failure> {
         (Some(_), Some(_)) => note(&format!("{path} holds its own times: --rate is not used")),
         _ => {}
     }
-    let start_ms = match args.start {
-        Some(start_ms) => start_ms,
-        None => guess_start(args, &table)?,
+    let start_ms = match (table.start_ms, args.start) {
+        (Some(own), given) => {
+            if given.is_some() {
+                note(&format!("{path} holds dates: --start is not used"));
+            }
+            own
+        }
+        (None, Some(given)) => given,
+        (None, None) => guess_start(args, &table)?,
     };
     let per_segment = usize::try_from(args.segment).unwrap_or(usize::MAX);
     let parts = table.segments(&args.code, &args.unit, start_ms, args.rate, per_segment);

@@ -168,11 +168,11 @@ fn usage(error: TrustError) -> Failure {
     Failure { code: EXIT_USAGE, ..Failure::failed(error) }.hint(hint)
 }
 
-fn malformed(path: &Path, error: impl std::fmt::Display, hint: &str) -> Failure {
+pub(crate) fn malformed(path: &Path, error: impl std::fmt::Display, hint: &str) -> Failure {
     Failure::form(format!("{}: {error}", path.display())).hint(hint)
 }
 
-fn read_genesis(path: &Path) -> Result<Genesis, Failure> {
+pub(crate) fn read_genesis(path: &Path) -> Result<Genesis, Failure> {
     let hint =
         "it is the TOML file that `emr-node genesis` or `phd-node genesis` wrote and every node of the chain has";
     let bytes = files::read(path, MAX_GENESIS_BYTES, "genesis")?;
@@ -299,7 +299,7 @@ fn print(
     Ok(())
 }
 
-fn print_step(holds: Option<bool>, name: &str, width: usize, detail: &str, out: &mut Output) {
+pub(crate) fn print_step(holds: Option<bool>, name: &str, width: usize, detail: &str, out: &mut Output) {
     let (sign, colour) = match holds {
         Some(true) => ("✓", "32"),
         Some(false) => ("✗", "31"),

@@ -85,7 +85,8 @@ pub(crate) fn judge_as_handed(
     Samples::decode(&proof.data).map_err(|error| error.to_string())
 }
 
-fn last_header(receipt: &Receipt, chain: &ChainId) -> Result<BlockHash, String> {
+/// Hash of the last header that a receipt shows.
+pub(crate) fn last_header(receipt: &Receipt, chain: &ChainId) -> Result<BlockHash, String> {
     let last = receipt.run.last().unwrap_or(&receipt.block);
     let header = Header::from_preimage(&last.header.0, chain).map_err(|error| error.to_string())?;
     Ok(header.hash(chain))

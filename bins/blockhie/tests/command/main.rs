@@ -5,6 +5,8 @@
 mod device;
 mod device_gateway;
 mod gateway;
+mod link;
+mod link_gateway;
 mod load;
 mod node;
 mod publish;

@@ -57,6 +57,8 @@ fn whole_way(text: &str, row: usize, push: &[&str]) {
 #[test]
 fn one_changed_sample_is_refuted_with_its_segment_and_row() {
     whole_way(TIMED, 6, &["--segment", "4"]);
+    let dated = "datetime,hr\n2016-11-24 13:58:58.081000,514\n2016-11-24 13:58:59,515\n2016-11-24 13:58:59.5,516\n";
+    whole_way(&dated.replace("59.5", "59.500000"), 1, &["--segment", "2"]);
     whole_way("530\n518\n506", 2, &["--rate", "100", "--segment", "2"]);
 }
 

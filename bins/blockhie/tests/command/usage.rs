@@ -6,7 +6,7 @@ const HASH: &str = "008fad0a9dcfcf9919c5690472b54411ce0d9fbdd6caab8e8ef89be7164c
 
 #[test]
 fn usage_errors_exit_64_and_say_so_on_standard_error_only() {
-    let wrong: [&[&str]; 28] = [
+    let wrong: [&[&str]; 34] = [
         &[],
         &["nonsense"],
         &["keygen"],
@@ -29,6 +29,12 @@ fn usage_errors_exit_64_and_say_so_on_standard_error_only() {
         &["verify", "--readings", "f", "--proofs", "d", "--receipt", "r", "--checkpoint", HASH],
         &["verify", "--receipt", "r", "--checkpoint", HASH, "--from", "1"],
         &["device"],
+        &["link"],
+        &["link", "verify"],
+        &["link", "verify", "--dir", "d", "--emr-genesis", "g"],
+        &["link", "verify", "--opening", "o", "--emr-genesis", "g", "--phd-genesis", "g"],
+        &["link", "create", "--record", HASH, "--owner", "k", "--gateway", "http://127.0.0.1:1", "--out", "d"],
+        &["link", "create", "--record", "x", "--expires-in", "3"],
         &["chain"],
         &["chain", "tip"],
         &["chain", "block", "x", "--node", "127.0.0.1:1"],
@@ -44,7 +50,7 @@ fn usage_errors_exit_64_and_say_so_on_standard_error_only() {
 
 #[test]
 fn help_and_version_are_results() {
-    let all: [&[&str]; 13] = [
+    let all: [&[&str]; 15] = [
         &["--help"],
         &["keygen", "--help"],
         &["record", "publish", "--help"],
@@ -53,6 +59,8 @@ fn help_and_version_are_results() {
         &["device", "retire", "--help"],
         &["device", "push", "--help"],
         &["device", "export", "--help"],
+        &["link", "create", "--help"],
+        &["link", "verify", "--help"],
         &["chain", "--help"],
         &["chain", "tip", "--help"],
         &["chain", "block", "--help"],

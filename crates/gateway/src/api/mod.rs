@@ -2,6 +2,7 @@
 
 pub(crate) mod chains;
 pub(crate) mod devices;
+pub(crate) mod links;
 pub(crate) mod network;
 pub(crate) mod records;
 pub(crate) mod service;

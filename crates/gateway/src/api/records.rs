@@ -106,23 +106,23 @@ pub(crate) async fn opening(Shared(app): Shared<App>, Path(record): Path<String>
 /// `GET /api/v1/records/{record}/receipt`: the canonical text, as soon as there is a block.
 pub(crate) async fn receipt(Shared(app): Shared<App>, Path(record): Path<String>) -> Answer<Response> {
     let record = read_hash("record", &record)?;
-    let entry = entry(&app, record).await?;
-    let kept = app.blocking(move |parts| Ok(parts.vault.receipt(&record)?)).await?;
-    let text = match kept {
-        Some(text) => text,
-        None => {
-            let status = of_entry(&app, &entry).await?;
-            if !matches!(status.state, State::InBlock | State::Final) {
-                let name = status.state.name();
-                return Err(ApiError::not_yet(
-                    format!("receipt: expected a committed transaction, got one {name}"),
-                    &status,
-                ));
-            }
-            app.emr.receipt(entry.txhash).await?
-        }
-    };
+    let text = receipt_text(&app, record).await?;
     Ok(download(json(), &format!("{record}.receipt.json"), text.into_bytes()))
+}
+
+/// The receipt of a record: kept, or from the node.
+pub(crate) async fn receipt_text(app: &App, record: Hash32) -> Answer<String> {
+    let entry = entry(app, record).await?;
+    let kept = app.blocking(move |parts| Ok(parts.vault.receipt(&record)?)).await?;
+    if let Some(text) = kept {
+        return Ok(text);
+    }
+    let status = of_entry(app, &entry).await?;
+    if !matches!(status.state, State::InBlock | State::Final) {
+        let name = status.state.name();
+        return Err(ApiError::not_yet(format!("receipt: expected a committed transaction, got one {name}"), &status));
+    }
+    Ok(app.emr.receipt(entry.txhash).await?)
 }
 
 /// `GET /api/v1/records/{record}/status`.

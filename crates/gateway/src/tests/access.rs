@@ -19,6 +19,7 @@ fn filled(path: &str) -> String {
         .replace("{chain}", "emr")
         .replace("{first_seq}", "0")
         .replace("{key}", KEY)
+        .replace("{link}", &zero)
 }
 
 /// Who asks, with what, and whether that is the operator.

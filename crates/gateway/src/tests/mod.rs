@@ -6,6 +6,7 @@ mod canary;
 mod chains;
 mod devices;
 mod input;
+mod links;
 mod network;
 mod node;
 mod pages;
@@ -94,6 +95,14 @@ impl Rig {
     }
 
     async fn reopen_with(self, url: &str, phd: Option<&str>) -> Self {
+        let folder = self.kill().await;
+        let rig = Self::open_in(folder, url, phd);
+        rig.gateway.start().await;
+        rig
+    }
+
+    /// Ends it without a step of a clean stop; what it left.
+    async fn kill(self) -> Arc<tempfile::TempDir> {
         let Self { gateway, router, token: _, folder } = self;
         drop(router);
         gateway.abandon();
@@ -105,9 +114,7 @@ impl Rig {
                 break;
             }
         }
-        let rig = Self::open_in(folder, url, phd);
-        rig.gateway.start().await;
-        rig
+        folder
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {

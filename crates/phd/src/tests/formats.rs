@@ -2,7 +2,7 @@
 
 use super::{any_samples, chain, decimal, pulse, secret, timed};
 use crate::formats::{CsvError, Format, lines, read_csv, rfc3339, write_csv, write_fhir, write_jsonl};
-use crate::{Carriage, Samples, Timing, prepare_segment, unseal};
+use crate::{Carriage, ClockForm, Decimal, Samples, Timing, prepare_segment, unseal};
 use proptest::prelude::*;
 
 /// Reads, cuts, seals, opens and writes again.
@@ -32,11 +32,23 @@ fn a_file_comes_back_byte_for_byte() {
         "\u{feff}timer,hr\n0,1\n0,2\n",
         "0,1\n0.5,2\n",
         "Zeit [ms], µV\n0,1\n",
+        "datetime,hr\n2016-11-24 13:58:58.081000,514\n2016-11-24 13:58:59,514\n2016-11-24 13:58:59.000001,5.0\n",
+        "2016-11-24T13:58:58.1Z,1\r\n2016-11-24T13:58:58.9Z,2\r\n",
+        "2016-02-29 23:59:59,1\n2016-03-01 00:00:00,2",
+        "1970-01-01 00:00:00.000000000,1\n1970-01-02 23:59:59.999999999,2\n",
     ] {
         for per_segment in [1, 2, 1_000] {
             assert_eq!(there_and_back(text, per_segment), text, "{per_segment} a segment");
         }
     }
+}
+
+#[test]
+fn dates_say_when_it_began() {
+    let table = read_csv("t,v\n2025-06-15 15:06:40.123456,1\n2025-06-15 15:06:41.000000,2\n").unwrap();
+    assert_eq!(table.start_ms, Some(1_750_000_000_123));
+    let samples = table.segments("8867-4", "", 5, None, 9).unwrap().remove(0);
+    assert_eq!((samples.time_us(0), samples.time_us(1)), (1_750_000_000_123_456, 1_750_000_001_000_000));
 }
 
 /// The sample waveforms, where they are at hand.
@@ -84,6 +96,16 @@ fn what_could_not_be_written_again_is_refused_by_line() {
         ("0,1\n2,2\n1.99,3\n", 3),
         ("-1,1\n", 1),
         ("t\t,x\n1,2\n", 1),
+        ("2016-11-24 13:58:58.08,1\n2016-11-24 13:58:59.081,2\n", 2),
+        ("2016-11-24 13:58:58.08,1\n2016-11-24 13:58:59.00,2\n2016-11-24 13:59:00,3\n", 2),
+        ("2016-11-24 13:58:58.08,1\n2016-11-24T13:58:59.08,2\n", 2),
+        ("2016-11-24 13:58:58,1\n2016-11-24 13:58:57,2\n", 2),
+        ("2016-11-24 13:58:58,1\n5,2\n", 2),
+        ("2015-02-29 13:58:58,1\n", 1),
+        ("2016-11-24 24:00:00,1\n", 1),
+        ("2016-11-24 13:58:58+01:00,1\n", 1),
+        ("1969-12-31 23:59:59,1\n", 1),
+        ("13:58:58,1\n", 1),
     ] {
         assert_eq!(at(text), line, "{text:?}");
     }
@@ -186,13 +208,31 @@ proptest! {
     }
 
     #[test]
+    fn dates_come_back(
+        steps in proptest::collection::vec(0i64..2_000_000, 1..9),
+        start_ms in 0u64..1 << 45,
+        byte in 0u8..128,
+        per_segment in 1usize..5,
+    ) {
+        let Some(form) = ClockForm::from_byte(byte) else { return Ok(()) };
+        let mut at = 0;
+        let rows = steps.iter().map(|step| {
+            at += step;
+            form.write(start_ms, Decimal::new(at, 3).unwrap()) + ",1\n"
+        });
+        let text: String = rows.collect();
+        prop_assert_eq!(there_and_back(&text, per_segment), text);
+    }
+
+    #[test]
     fn what_is_written_is_read(samples in any_samples()) {
         let text = write_csv(&[(0, &samples)]);
         let timed = matches!(samples.timing, Timing::Offsets(_));
         // A header of a single name over two columns is no table that could have been read, and a file without a line
         // end does not say which kind it has.
         let ends = samples.layout.final_newline || samples.len() > 1 || samples.layout.header.is_some();
-        if ends && (samples.layout.header.is_none() || !timed) {
+        // Dates have a test of their own.
+        if ends && samples.layout.clock.is_none() && (samples.layout.header.is_none() || !timed) {
             let table = read_csv(&text).unwrap();
             prop_assert_eq!((table.values, table.layout), (samples.values, samples.layout));
         }

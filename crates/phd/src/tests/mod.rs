@@ -4,7 +4,7 @@ mod samples;
 mod segment;
 mod vectors;
 
-use crate::{CsvLayout, Decimal, Samples, Timing};
+use crate::{ClockForm, CsvLayout, Decimal, Samples, Timing};
 use blockhie_core::{ChainId, ChainKind, CompactTarget, Genesis, Hash32, SecretKey};
 use proptest::prelude::*;
 
@@ -38,7 +38,7 @@ fn pulse() -> Samples {
 fn timed() -> Samples {
     let offsets = decimals(&["0.0", "8.54790319355", "17.0958063871", "17.0958063871"]);
     let mut samples = Samples { timing: Timing::Offsets(offsets), ..pulse() };
-    samples.layout = CsvLayout { header: Some("timer,hr".into()), crlf: true, final_newline: true };
+    samples.layout = CsvLayout { header: Some("timer,hr".into()), crlf: true, ..CsvLayout::default() };
     samples
 }
 
@@ -48,7 +48,7 @@ fn any_decimal() -> impl Strategy<Value = Decimal> {
 
 prop_compose! {
     fn any_layout()(header in proptest::option::of("[a-zµ][a-z ]{0,20}"), crlf: bool, final_newline: bool) -> CsvLayout {
-        CsvLayout { header, crlf, final_newline }
+        CsvLayout { header, crlf, final_newline, clock: None }
     }
 }
 
@@ -61,6 +61,7 @@ prop_compose! {
         skipped in 0u64..1 << 20,
         start_ms in 0u64..1 << 41,
         layout in any_layout(),
+        clock in proptest::option::of(0u8..128),
     ) -> Samples {
         let timing = match rate {
             Some(rate) => Timing::Rate(Decimal::new(rate, scale.min(4)).unwrap()),
@@ -71,6 +72,8 @@ prop_compose! {
             }
         };
         let skipped = if rate.is_some() { skipped } else { 0 };
+        let clock = clock.filter(|_| rate.is_none()).and_then(ClockForm::from_byte);
+        let layout = CsvLayout { clock, ..layout };
         Samples { code: "8867-4".into(), unit: "mV".into(), start_ms, skipped, timing, values, layout }
     }
 }

@@ -3,7 +3,7 @@
 use super::{any_decimal, any_samples, decimal, decimals, pulse, timed};
 use crate::encoding::MAX_BODY_BYTES;
 use crate::samples::END_OF_TIME_MS;
-use crate::{Coverage, Decimal, Samples, SamplesError, SeqRange, Timing};
+use crate::{ClockForm, Coverage, Decimal, Samples, SamplesError, SeqRange, Timing};
 use proptest::prelude::*;
 
 #[test]
@@ -67,6 +67,7 @@ fn what_breaks_a_rule_is_not_encoded() {
     assert_eq!(fault(&|s| s.start_ms = END_OF_TIME_MS, pulse()), "time");
     assert_eq!(fault(&|s| s.skipped = u64::MAX, pulse()), "time");
     assert_eq!(fault(&|s| s.layout.header = Some("a\nb".into()), pulse()), "header");
+    assert_eq!(fault(&|s| s.layout.clock = ClockForm::from_byte(6), pulse()), "clock");
     assert_eq!(fault(&|s| s.layout.header = Some("x".repeat(256)), pulse()), "header");
 }
 
@@ -84,6 +85,14 @@ fn a_length_that_lies_allocates_nothing_and_is_refused() {
     assert!(matches!(spoiled(4, data[4] - 1), Err(SamplesError::Form { field: "body", .. })));
     let longer = [data.as_slice(), &[0]].concat();
     assert!(matches!(Samples::decode(&longer), Err(SamplesError::Form { field: "end", .. })));
+    // A count far above what the body can hold.
+    let mut body = crate::encoding::write_body(&pulse());
+    let at = body.iter().rposition(|byte| *byte == 4).unwrap();
+    body.splice(at..=at, [0xff; 8].into_iter().chain([0x7f]));
+    let mut lying = vec![1];
+    lying.extend(u32::try_from(body.len()).unwrap().to_be_bytes());
+    crate::encoding::deflate(&body, &mut lying);
+    assert!(matches!(Samples::decode(&lying), Err(SamplesError::Form { field: "count", .. })));
     // A bomb: a stream that inflates to more than it says.
     let mut bomb = vec![1];
     bomb.extend(u32::try_from(MAX_BODY_BYTES).unwrap().to_be_bytes());

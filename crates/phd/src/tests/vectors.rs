@@ -2,7 +2,8 @@
 
 use crate::seal::derive_salt;
 use crate::{
-    CsvLayout, Decimal, PhdApp, Place, Salt, Samples, SegmentKey, SegmentOpening, Timing, seal, segment_digest, unseal,
+    ClockForm, CsvLayout, Decimal, PhdApp, Place, Salt, Samples, SegmentKey, SegmentOpening, Timing, seal,
+    segment_digest, unseal,
 };
 use blockhie_core::{
     Application, Genesis, Hash32, PublicKey, SecretKey, Transaction, TxError, TxHash, Unverified, Verified,
@@ -121,6 +122,7 @@ fn the_data_of_segments_is_the_published_one() {
             header: row["header"].as_str().map(str::to_owned),
             crlf: row["crlf"].as_bool().unwrap(),
             final_newline: row["final_newline"].as_bool().unwrap(),
+            clock: row["clock"].as_u64().map(|byte| ClockForm::from_byte(u8::try_from(byte).unwrap()).unwrap()),
         };
         assert_eq!(Samples::decode(&bytes(row, "data")), Ok(samples.clone()));
         assert_eq!(hex::encode(crate::encoding::write_body(&samples)), row["body"].as_str().unwrap());
