@@ -10,10 +10,12 @@ mod driver;
 mod town;
 
 use blockhie_core::SecretKey;
+use blockhie_coupling::{LinkTerms, Seed};
 use blockhie_phd::{Carriage, Samples, Segment, Timing, enrol, prepare_segment};
 use driver::{Browser, Programs};
 use serde_json::json;
 use std::path::Path;
+use std::time::Duration;
 use town::{Town, hex_of, now_ms, order};
 
 const SCREENS: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/../screens");
@@ -40,10 +42,11 @@ fn a_person_walks_every_page() {
     let record = publish(&browser, &town);
     verify(&browser, &town, &record);
     let device = devices(&browser, &town);
+    let link = links(&browser, &town, &record, &device);
     search(&browser, &record, &device);
     network(&browser);
-    fairness(&browser);
-    phone(&browser, &device);
+    fairness(&browser, &town);
+    phone(&browser, &device, &link);
     log_out(&browser);
 }
 
@@ -195,6 +198,46 @@ fn devices(browser: &Browser, town: &Town) -> String {
     key
 }
 
+/// Links the record and the device; the link's name.
+fn links(browser: &Browser, town: &Town, record: &str, device: &str) -> String {
+    browser.go("/links");
+    browser.expect(&["No link yet", "blockhie link create"]);
+    let terms = LinkTerms {
+        emr: town.emr.chain_id(),
+        phd: town.phd.chain_id(),
+        seed: Seed::generate().unwrap(),
+        record: record.parse().unwrap(),
+        device: device.parse().unwrap(),
+        audience: SecretKey::from_seed([13; 32]).public(),
+        expiry_ms: now_ms() + 30 * 86_400_000,
+    };
+    // The record has no addressee: the institution signs for it, as its operator asks.
+    let owner = SecretKey::from_seed([11; 32]);
+    let LinkTerms { seed, audience, expiry_ms, .. } = &terms;
+    let body = json!({
+        "seed": seed, "record": record, "device": device, "audience": audience, "expiry_ms": expiry_ms,
+        "owner_signature": terms.sign(&owner), "holder_signature": null,
+    });
+    let taken = town.post("/api/v1/links", &body);
+    let link = taken["link"].as_str().unwrap().to_owned();
+    browser.go("/links");
+    browser.expect(&["until 20"]);
+    browser.click("table tbody th a");
+    browser.until("the link", || browser.path() == format!("/links/{link}"));
+    browser.until("final", || browser.count("#link-state h1 .tag.good") == 2);
+    browser.expect(&["EMR-Chain", "PHD-Chain", "For the audience", record, device, "Told to"]);
+    assert_eq!(browser.count(".steps li.done"), 8);
+    browser.picture("link");
+    browser.go("/links");
+    browser.picture("links");
+    browser.go(&format!("/links/{link}"));
+    browser.click("section.phd a[href^='/phd/tx/']");
+    browser.expect(&["LINK", "Value of this half", "By itself it says nothing"]);
+    assert!(!browser.text().contains(record) && !browser.text().contains(device));
+    browser.picture("transaction-link");
+    link
+}
+
 fn search(browser: &Browser, record: &str, device: &str) {
     let find = |text: &str| {
         browser.go("/");
@@ -220,7 +263,14 @@ fn network(browser: &Browser) {
     browser.picture("network");
 }
 
-fn fairness(browser: &Browser) {
+fn fairness(browser: &Browser, town: &Town) {
+    // Some more, so that there is something to compare.
+    for at in 0..60 {
+        town.publish(&format!("reading {at}"));
+        if at % 20 == 19 {
+            std::thread::sleep(Duration::from_millis(900));
+        }
+    }
     browser.go("/fairness?blocks=512");
     browser.expect(&["Jain", "p50", "p90", "p99", "Longest", "How to read this", "measured"]);
     assert_eq!(browser.count(".chart .bar.measured"), 26, "a histogram for each chain");
@@ -230,11 +280,12 @@ fn fairness(browser: &Browser) {
 }
 
 /// The same at the width of a phone.
-fn phone(browser: &Browser, device: &str) {
+fn phone(browser: &Browser, device: &str, link: &str) {
     browser.size(400, 800);
     for (path, name) in [
         ("/", "phone-explorer"),
         (&*format!("/devices/{device}"), "phone-device"),
+        (&*format!("/links/{link}"), "phone-link"),
         ("/fairness?blocks=512", "phone-fairness"),
         ("/network", "phone-network"),
         ("/publish", "phone-publish"),

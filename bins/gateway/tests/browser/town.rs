@@ -33,6 +33,7 @@ pub(crate) struct Town {
     nodes: Vec<Node>,
     gateway: Child,
     agent: ureq::Agent,
+    pub(crate) emr: Genesis,
     pub(crate) phd: Genesis,
     pub(crate) base: String,
     pub(crate) token: String,
@@ -116,7 +117,7 @@ impl Town {
         let token = std::fs::read_to_string(data.join("token")).unwrap().trim().to_owned();
         let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(20)));
         let agent = config.http_status_as_error(false).build().into();
-        Self { runtime, nodes, gateway, agent, phd, base: format!("http://{address}"), token, folder }
+        Self { runtime, nodes, gateway, agent, emr, phd, base: format!("http://{address}"), token, folder }
     }
 
     /// A file of this content; a browser takes files by their path.
@@ -144,6 +145,13 @@ impl Town {
         let (status, text) = (answer.status().as_u16(), answer.into_body().read_to_string().unwrap());
         assert_eq!(status, 202, "{path}: {text}");
         serde_json::from_str(&text).unwrap()
+    }
+
+    /// Publishes a record.
+    pub(crate) fn publish(&self, text: &str) {
+        let request = self.agent.post(format!("{}/api/v1/records", self.base));
+        let request = request.header("authorization", format!("Bearer {}", self.token)).content_type("text/plain");
+        assert_eq!(request.send(text).unwrap().status().as_u16(), 202);
     }
 
     /// Waits until a path answers this at `state`.
