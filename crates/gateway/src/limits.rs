@@ -62,6 +62,8 @@ pub(crate) const PAGE_TRANSACTIONS: usize = 1_000;
 pub(crate) const PAGE_SEGMENTS: usize = 50;
 /// Readings of a device that are drawn, about 24 bytes each while it is done: three days at one a second.
 pub(crate) const MAX_DRAWN: usize = 1 << 18;
+/// Links listed on their page: each is unsealed for it.
+pub(crate) const PAGE_LINKS: usize = 1_000;
 /// Records listed on the publish page.
 pub(crate) const PAGE_RECORDS: usize = 20;
 /// Answers of the node about transactions that are remembered until the tip changes.

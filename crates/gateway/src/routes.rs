@@ -7,7 +7,8 @@ use crate::clock::now_ms;
 use crate::error::ApiError;
 use crate::limits::{MAX_FIELD_BYTES, REQUEST_TIME, UPLOAD_TIME};
 use crate::pages::{
-    self, assets, block, devices as device_pages, explorer, fairness, login, network as peers, publish, search, verify,
+    self, assets, block, devices as device_pages, explorer, fairness, links as link_pages, login, network as peers,
+    publish, search, verify,
 };
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -99,6 +100,8 @@ pub(crate) fn table() -> Vec<Route> {
         at("GET", "/search", Public, Quick, get(search::search)),
         at("GET", "/devices", Public, Quick, get(device_pages::list)),
         at("GET", "/devices/{key}", Public, Quick, get(device_pages::one)),
+        at("GET", "/links", Public, Quick, get(link_pages::list)),
+        at("GET", "/links/{link}", Page, Quick, get(link_pages::one)),
         at("GET", "/network", Public, Quick, get(peers::page)),
         at("GET", "/fairness", Public, Quick, get(fairness::page)),
         at("GET", "/verify", Public, Quick, get(verify::form)),

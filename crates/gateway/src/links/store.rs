@@ -149,6 +149,16 @@ impl Links {
         self.read(&row_key(link))?.ok_or(LinkError::Missing { link: *link })
     }
 
+    /// At most `limit` links, by name.
+    pub(crate) fn list(&self, limit: usize) -> Result<Vec<(Hash32, LinkRow)>, LinkError> {
+        let places = self.index.range(ROWS, ROWS_END, limit)?;
+        let read = |(place, _): (Vec<u8>, Vec<u8>)| {
+            let link = trailing_hash(&place)?;
+            Ok((link, self.row(&link)?))
+        };
+        places.into_iter().map(read).collect()
+    }
+
     /// Keeps a link. Answers whether it is new; the same again is fine.
     pub(crate) fn keep(&self, link: &Hash32, row: &LinkRow) -> Result<bool, LinkError> {
         let _adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);

@@ -75,7 +75,7 @@ impl Histogram {
                 high: (BASE.saturating_sub(low + high), high),
                 count: Some(one + other).filter(|count| *count > 0),
                 title: format!("{range}: {one} measured, {other} claimed"),
-                label: (at % 2 == 0).then(|| below.map_or_else(|| "more".into(), |ms| format!("≤ {}", bound(*ms)))),
+                label: (at % 2 == 0).then(|| below.map_or_else(|| "more".into(), |ms| bound(*ms))),
             }
         };
         let bars = measured.iter().zip(claimed).enumerate().map(bar).collect();
@@ -87,6 +87,8 @@ impl Histogram {
 pub(crate) struct Lines {
     /// `d` of a path for each line.
     pub(crate) paths: Vec<String>,
+    /// The values of each line as points.
+    pub(crate) points: Vec<Vec<(u32, u32)>>,
     /// Lines of the scale: place from the top and what it means.
     pub(crate) scale: Vec<(u32, String)>,
     /// Labels below: place from the left and text.
@@ -116,19 +118,20 @@ impl Lines {
                 if let Some(value) = value {
                     let command = if drawing { 'L' } else { 'M' };
                     d.push_str(&format!("{command}{} {}", x(at), y(*value)));
-                    // A value that stands alone is a dot: a line of no length with round ends.
-                    if !drawing {
-                        d.push_str("h0");
-                    }
                 }
                 drawing = value.is_some();
             }
             d
         };
+        let points = |line: &Vec<Option<u64>>| {
+            let values = line.iter().enumerate().filter_map(|(at, value)| Some((x(at), y((*value)?))));
+            values.collect()
+        };
         let scale = [top, top / 2, 0].into_iter().map(|value| (y(value), span(value))).collect();
         let [first, last] = labels;
         Self {
             paths: lines.iter().map(path).collect(),
+            points: lines.iter().map(points).collect(),
             scale,
             labels: vec![(LEFT, first), (WIDTH - 10, last)],
             base: BASE,
@@ -185,7 +188,7 @@ mod tests {
         let line = vec![Some(0), Some(100), None, Some(50)];
         let drawn = Lines::new(&[line, vec![None; 4]], ["first".into(), "last".into()]);
         assert_eq!(drawn.paths[0].matches('M').count(), 2, "{}", drawn.paths[0]);
-        assert_eq!(drawn.paths[1], "");
+        assert_eq!((drawn.paths[1].as_str(), drawn.points[0].len(), drawn.points[1].len()), ("", 3, 0));
         assert_eq!(drawn.scale.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>(), ["100 ms", "50 ms", "0 ms"]);
         assert_eq!((nice(0), nice(11), nice(51), nice(100), nice(u64::MAX)), (10, 20, 100, 100, u64::MAX));
         assert_eq!(Lines::new(&[], ["".into(), "".into()]).paths.len(), 0);

@@ -31,6 +31,8 @@ struct Row {
 struct GroupRow {
     blocks: String,
     time: String,
+    /// The time of day of it.
+    clock: String,
     row: Row,
 }
 
@@ -125,8 +127,12 @@ impl Shown {
         let lines = [line(|summary| summary.p50_ms), line(|summary| summary.p99_ms)];
         let ends = [fairness.from_height, fairness.to_height].map(|height| format!("block {height}"));
         let group = |group: &Group| GroupRow {
-            blocks: format!("{} to {}", group.from_height, group.to_height),
+            blocks: match group.to_height {
+                last if last == group.from_height => last.to_string(),
+                last => format!("{} to {last}", group.from_height),
+            },
             time: utc(group.time_ms),
+            clock: utc(group.time_ms).split(' ').next_back().unwrap_or_default().to_owned(),
             row: Row::new("", &of(group)),
         };
         Self {

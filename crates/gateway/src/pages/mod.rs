@@ -9,6 +9,7 @@ pub(crate) mod devices;
 mod draw;
 pub(crate) mod explorer;
 pub(crate) mod fairness;
+pub(crate) mod links;
 pub(crate) mod login;
 pub(crate) mod network;
 pub(crate) mod publish;
@@ -27,10 +28,11 @@ use axum::response::{Html, IntoResponse, Response};
 pub(crate) type Visitor = Option<Extension<Operator>>;
 
 /// The menu: name, path, title.
-pub(crate) const MENU: [(&str, &str, &str); 6] = [
+pub(crate) const MENU: [(&str, &str, &str); 7] = [
     ("explorer", "/", "Explorer"),
     ("publish", "/publish", "Publish"),
     ("devices", "/devices", "Devices"),
+    ("links", "/links", "Links"),
     ("verify", "/verify", "Verify"),
     ("network", "/network", "Network"),
     ("fairness", "/fairness", "Fairness"),

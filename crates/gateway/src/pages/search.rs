@@ -122,6 +122,9 @@ async fn find_here(app: &App, hash: Hash32, page: &mut SearchPage) -> Result<(),
         page.hits
             .push(Hit { what: "A record in this gateway's vault".into(), path: format!("/publish/records/{hash}") });
     }
+    if page.is_operator && app.phd.is_some() && super::links::is_here(app, hash).await? {
+        page.hits.push(Hit { what: "A link kept here".into(), path: format!("/links/{hash}") });
+    }
     if let Ok(device) = PublicKey::new(hash.0) {
         let known = app.blocking(move |parts| match parts.devices.device(&device) {
             Ok(_) => Ok(true),

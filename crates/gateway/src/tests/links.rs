@@ -119,6 +119,24 @@ async fn expect_proved(both: &Both, parties: &Parties, terms: &LinkTerms) {
     assert!(steps.len() == 9 && steps.iter().all(|step| step.holds == Some(true)), "{steps:?}");
 }
 
+/// Readings and a link, made, seen and refused: what must stay inside, and names (link, record, both halves).
+pub(super) async fn made_one_of_each(both: &Both) -> (Vec<String>, Vec<String>) {
+    let parties = Parties::meet(both).await;
+    let segment = parties.pair.push_one(&both.rig).await;
+    let terms = parties.terms(both);
+    taken(&both.rig, &parties.body(&terms)).await;
+    let later = LinkTerms { expiry_ms: terms.expiry_ms + 1, ..terms.clone() };
+    post(&both.rig, &parties.body(&later)).await.expect_error(409, "conflict");
+    let view = settle(both, &terms).await;
+    expect_proved(both, &parties, &terms).await;
+    let half = |at: usize| view["legs"][at]["txhash"].as_str().unwrap().to_owned();
+    let names = vec![terms.seed.link_id().to_string(), terms.record.to_string(), half(0), half(1)];
+    let signature = terms.sign(&parties.holder).to_string();
+    let secrets = [&segment.key.as_bytes()[..], segment.opening.salt.as_bytes(), terms.seed.as_bytes()];
+    let secrets = secrets.into_iter().map(hex::encode).chain([signature, both.rig.token.clone()]);
+    (secrets.collect(), names)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_goes_its_way_and_its_audience_is_convinced() {
     let both = Both::connected(&["North"]).await;
@@ -325,4 +343,32 @@ async fn a_half_that_a_node_lost_is_sent_again_as_it_was() {
     let _serving = older.serve(port).await;
     wait_until(async || older.knows(&hash(&leg))).await;
     drop(rig);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_has_a_page_for_the_operator_alone() {
+    let both = Both::connected(&["North"]).await;
+    let parties = Parties::meet(&both).await;
+    let rig = &both.rig;
+    assert!(rig.get("/links").await.text().contains("No link yet"));
+    let terms = parties.terms(&both);
+    let link = terms.seed.link_id().to_string();
+    taken(rig, &parties.body(&terms)).await;
+    let page = format!("/links/{link}");
+    assert!(rig.get(&page).await.text().contains("on its way"));
+    settle(&both, &terms).await;
+    let shown = rig.get(&page).await;
+    let (record, device) = (parties.record.to_string(), parties.pair.key().to_string());
+    let hrefs = PATHS.iter().skip(1).map(|rest| format!("href=\"/api/v1/links/{link}{rest}\""));
+    for text in hrefs.chain([record.clone(), device.clone(), parties.audience.public().to_string()]) {
+        assert!(shown.text().contains(&text), "{text} in {}", shown.text());
+    }
+    assert!(!shown.text().contains(&hex::encode(terms.seed.as_bytes())), "the seed stays in the opening");
+    let list = rig.get("/links").await;
+    assert!(list.text().contains(&format!("href=\"{page}\"")) && list.text().contains("until 20"));
+    assert_eq!(rig.get(&format!("/search?q={link}")).await.header("location"), page);
+    assert_eq!(rig.anonymous("GET", &page).await.header("location"), "/login");
+    assert!(!rig.anonymous("GET", "/links").await.text().contains(&link[..8]));
+    assert!(rig.anonymous("GET", &format!("/search?q={link}")).await.text().contains("Nothing with that"));
+    assert_eq!(rig.get(&format!("/links/{}", Hash32::ZERO)).await.status, StatusCode::NOT_FOUND);
 }

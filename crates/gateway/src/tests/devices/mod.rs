@@ -63,6 +63,17 @@ impl Pair {
         answer.json()["segments"].clone()
     }
 
+    /// Pushes a segment, reads it back, and is refused another.
+    pub(super) async fn push_one(&self, rig: &Rig) -> Segment {
+        let segment = self.segment(0, 5, Carriage::Blob);
+        self.push_taken(rig, &[blob(&segment)]).await;
+        self.push(rig, &[blob(&self.segment(1, 5, Carriage::Blob))]).await.expect_error(409, "conflict");
+        for rest in ["/data", "/opening", "/sealed"] {
+            assert_eq!(rig.signed(&self.owner, "GET", &self.segment_path(0, rest)).await.status, StatusCode::OK);
+        }
+        segment
+    }
+
     fn segment_path(&self, first_seq: u64, rest: &str) -> String {
         format!("{}/segments/{first_seq}{rest}", self.path())
     }
