@@ -1,4 +1,4 @@
-//! Nothing of a record, and no token, in the log, the metrics or an error.
+//! Nothing of a record, a segment or a link, and no token, in the log, the metrics or an error.
 
 use super::{connected, multipart};
 use axum::body::Body;
@@ -86,6 +86,32 @@ async fn canaries_stay_inside() {
     }
     assert!(!metrics.contains(&record), "no identifier is a label");
     assert!(!errors.contains(CANARY), "{errors}");
+}
+
+/// The same of readings and links. A test of its own process (nextest) has the log to itself.
+#[tokio::test(flavor = "current_thread")]
+async fn keys_of_segments_and_seeds_of_links_stay_inside() {
+    let held = Held::default();
+    let log = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(held.clone()).finish();
+    let ours = tracing::subscriber::set_global_default(log).is_ok();
+    let both = super::Both::connected(&["North"]).await;
+    let (secrets, names) = super::links::made_one_of_each(&both).await;
+    let metrics = both.rig.anonymous("GET", "/metrics").await.text().to_owned();
+    let log = String::from_utf8(held.0.lock().unwrap().clone()).unwrap();
+    // Under `cargo test` another test may have the log: then only metrics are looked at here.
+    assert!(!ours || log.contains("stored"), "the log was caught");
+    let log = log.lines().filter(|line| !is_wire(line)).collect::<Vec<_>>().join("\n");
+    for secret in &secrets {
+        let line = log.lines().find(|line| line.contains(secret.as_str()));
+        assert!(line.is_none() && !metrics.contains(secret), "{line:?}");
+    }
+    assert!(names.iter().all(|name| !metrics.contains(name)), "no identifier is a label");
+    // The two halves of a link, or a link and its record, are in no line together.
+    let [link, record, emr, phd] = &names[..] else { unreachable!() };
+    for line in log.lines() {
+        let named = [link, record, emr, phd].iter().filter(|name| line.contains(name.as_str())).count();
+        assert!(named < 2 && !line.contains(link.as_str()), "{line}");
+    }
 }
 
 /// Frames that the HTTP/2 library shows at TRACE, below any level that a release turns on: ciphertext never, but hashes.

@@ -119,6 +119,32 @@ async fn expect_proved(both: &Both, parties: &Parties, terms: &LinkTerms) {
     assert!(steps.len() == 9 && steps.iter().all(|step| step.holds == Some(true)), "{steps:?}");
 }
 
+/// That there is no room for one more link.
+pub(super) async fn expect_full(both: &Both) {
+    let parties = Parties::meet(both).await;
+    let terms = parties.terms(both);
+    post(&both.rig, &parties.body(&terms)).await.expect_error(429, "exhausted");
+    both.rig.get(&path(&terms, "")).await.expect_error(404, "not_found");
+}
+
+/// Readings and a link, made, seen and refused: what must stay inside, and names (link, record, both halves).
+pub(super) async fn made_one_of_each(both: &Both) -> (Vec<String>, Vec<String>) {
+    let parties = Parties::meet(both).await;
+    let segment = parties.pair.push_one(&both.rig).await;
+    let terms = parties.terms(both);
+    taken(&both.rig, &parties.body(&terms)).await;
+    let later = LinkTerms { expiry_ms: terms.expiry_ms + 1, ..terms.clone() };
+    post(&both.rig, &parties.body(&later)).await.expect_error(409, "conflict");
+    let view = settle(both, &terms).await;
+    expect_proved(both, &parties, &terms).await;
+    let half = |at: usize| view["legs"][at]["txhash"].as_str().unwrap().to_owned();
+    let names = vec![terms.seed.link_id().to_string(), terms.record.to_string(), half(0), half(1)];
+    let signature = terms.sign(&parties.holder).to_string();
+    let secrets = [&segment.key.as_bytes()[..], segment.opening.salt.as_bytes(), terms.seed.as_bytes()];
+    let secrets = secrets.into_iter().map(hex::encode).chain([signature, both.rig.token.clone()]);
+    (secrets.collect(), names)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_goes_its_way_and_its_audience_is_convinced() {
     let both = Both::connected(&["North"]).await;

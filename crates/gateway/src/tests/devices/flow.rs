@@ -219,6 +219,9 @@ async fn erased_readings_are_gone_and_what_stays_is_said() {
     pair.push_taken(rig, &all).await;
     both.phd.node.mine(0);
     rig.wait_at(&pair.segment_path(0, "/status"), "final").await;
+    let row = [b"device/key/".as_slice(), pair.key().as_bytes(), &4u64.to_be_bytes()].concat();
+    let wrapped = rig.gateway.index_value(&row).unwrap();
+    assert!(holds(rig.folder.path(), &wrapped));
     let erase = async |first_seq| rig.signed(&pair.owner, "DELETE", &pair.segment_path(first_seq, "")).await;
     let answer = erase(0).await.json();
     assert_eq!(answer["destroyed"], json!(["segment key", "sealed bytes"]));
@@ -240,5 +243,31 @@ async fn erased_readings_are_gone_and_what_stays_is_said() {
     let folder = rig.folder.path().to_owned();
     let sealed = gone.sealed.clone();
     assert!(!holds(&folder, &sealed[24..56]) && holds(&folder, &stays.sealed[24..56]));
+    assert!(!holds(&folder, &wrapped), "not even wrapped");
     assert!(!holds(&folder, gone.key.as_bytes()) && !holds(&folder, stays.key.as_bytes()), "keys are wrapped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_offline_loses_no_reading() {
+    const HOUR: u64 = 3_600;
+    let both = Both::connected(&["North"]).await;
+    let pair = enrolled(&both).await;
+    let (rig, node) = (&both.rig, &both.phd.node);
+    // 86,400 readings, pushed in the evening: out of order, and every hour twice.
+    let hours: Vec<_> = (0..24).map(|hour| pair.segment(hour * HOUR, HOUR, Carriage::Blob)).collect();
+    let (even, odd): (Vec<_>, Vec<_>) = hours.iter().map(blob).enumerate().partition(|(at, _)| at % 2 == 0);
+    for part in [&odd, &even, &odd] {
+        let part: Vec<_> = part.iter().rev().map(|(_, segment)| segment.clone()).collect();
+        pair.push_taken(rig, &part).await;
+    }
+    assert_eq!(node.pending(), 24);
+    node.mine(0);
+    for hour in 0..24 {
+        rig.wait_at(&pair.segment_path(hour * HOUR, "/status"), "final").await;
+    }
+    let view = rig.get(&pair.path()).await.json();
+    assert_eq!((&view["gaps"], view["segments"].as_array().unwrap().len()), (&json!([]), 24));
+    let csv = rig.get(&format!("{}/readings", pair.path())).await;
+    let expected = (0..24 * HOUR).map(|seq| format!("{seq}.50\n")).collect::<String>();
+    assert!(csv.text() == expected, "every reading once, in order");
 }
