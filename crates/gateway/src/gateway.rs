@@ -160,6 +160,12 @@ impl Gateway {
         self.stop.send_replace(true);
     }
 
+    /// A value of the index.
+    #[cfg(test)]
+    pub(crate) fn index_value(&self, key: &[u8]) -> Option<Vec<u8>> {
+        blockhie_emr::vault::VaultIndex::get(&*self.app.index, key).unwrap()
+    }
+
     /// Places for uploads of strangers that nobody holds.
     #[cfg(test)]
     pub(crate) fn free_public_uploads(&self) -> usize {

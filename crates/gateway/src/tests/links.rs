@@ -119,6 +119,14 @@ async fn expect_proved(both: &Both, parties: &Parties, terms: &LinkTerms) {
     assert!(steps.len() == 9 && steps.iter().all(|step| step.holds == Some(true)), "{steps:?}");
 }
 
+/// That there is no room for one more link.
+pub(super) async fn expect_full(both: &Both) {
+    let parties = Parties::meet(both).await;
+    let terms = parties.terms(both);
+    post(&both.rig, &parties.body(&terms)).await.expect_error(429, "exhausted");
+    both.rig.get(&path(&terms, "")).await.expect_error(404, "not_found");
+}
+
 /// Readings and a link, made, seen and refused: what must stay inside, and names (link, record, both halves).
 pub(super) async fn made_one_of_each(both: &Both) -> (Vec<String>, Vec<String>) {
     let parties = Parties::meet(both).await;

@@ -2,6 +2,7 @@
 
 mod access;
 mod both;
+mod bounds;
 mod canary;
 mod chains;
 mod devices;

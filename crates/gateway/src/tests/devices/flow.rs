@@ -219,6 +219,9 @@ async fn erased_readings_are_gone_and_what_stays_is_said() {
     pair.push_taken(rig, &all).await;
     both.phd.node.mine(0);
     rig.wait_at(&pair.segment_path(0, "/status"), "final").await;
+    let row = [b"device/key/".as_slice(), pair.key().as_bytes(), &4u64.to_be_bytes()].concat();
+    let wrapped = rig.gateway.index_value(&row).unwrap();
+    assert!(holds(rig.folder.path(), &wrapped));
     let erase = async |first_seq| rig.signed(&pair.owner, "DELETE", &pair.segment_path(first_seq, "")).await;
     let answer = erase(0).await.json();
     assert_eq!(answer["destroyed"], json!(["segment key", "sealed bytes"]));
@@ -240,6 +243,7 @@ async fn erased_readings_are_gone_and_what_stays_is_said() {
     let folder = rig.folder.path().to_owned();
     let sealed = gone.sealed.clone();
     assert!(!holds(&folder, &sealed[24..56]) && holds(&folder, &stays.sealed[24..56]));
+    assert!(!holds(&folder, &wrapped), "not even wrapped");
     assert!(!holds(&folder, gone.key.as_bytes()) && !holds(&folder, stays.key.as_bytes()), "keys are wrapped");
 }
 

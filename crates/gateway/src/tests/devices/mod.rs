@@ -29,6 +29,10 @@ impl Pair {
         Self { owner, device, chain: phd.node.genesis.chain_id() }
     }
 
+    pub(super) fn chain(&self) -> blockhie_core::ChainId {
+        self.chain
+    }
+
     pub(super) fn key(&self) -> PublicKey {
         self.device.public()
     }
@@ -45,7 +49,7 @@ impl Pair {
     }
 
     /// Readings at one a second; the values tell where they stand.
-    fn segment(&self, first_seq: u64, count: u64, carriage: Carriage) -> Segment {
+    pub(super) fn segment(&self, first_seq: u64, count: u64, carriage: Carriage) -> Segment {
         let values = (first_seq..first_seq + count).map(|seq| format!("{seq}.50").parse().unwrap()).collect();
         let one: Decimal = "1".parse().unwrap();
         let mut samples = Samples::new("8867-4", "/min", START_MS, Timing::Rate(one), values);
@@ -84,7 +88,7 @@ pub(super) fn transaction(tx: &Transaction<Verified>) -> Value {
 }
 
 /// As it is sent: with its key, or sealed only.
-fn sent(segment: &Segment, carriage: Carriage, with_key: bool) -> Value {
+pub(super) fn sent(segment: &Segment, carriage: Carriage, with_key: bool) -> Value {
     let key = with_key.then(|| hex::encode(segment.key.as_bytes()));
     let sealed = (carriage == Carriage::Blob).then(|| hex::encode(&segment.sealed));
     json!({ "transaction": hex::encode(segment.transaction.to_bytes()), "sealed": sealed, "key": key })
