@@ -45,6 +45,11 @@ fn checks(root: &Path, report: &mut Report) {
         variables.push((tools::PYTHON_VARIABLE.to_owned(), value));
         report.step("vectors", || Tool::new(&python).args(["docs/protocol/vectors.py", "--check"]).dir(root).run());
     }
+    // The tests are built and run without it, too; the one that needs it then says that it was skipped.
+    if let Some(programs) = report.tool("browser tests", tools::browser) {
+        let named = tools::BROWSER_VARIABLES.iter().zip(&programs);
+        variables.extend(named.map(|(name, path)| ((*name).to_owned(), path.to_string_lossy().into_owned())));
+    }
     if report.tool("clippy", || tools::ensure_component("clippy", "clippy")).is_some() {
         let arguments = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
         report.step("clippy", || cargo(root, &arguments, &variables));

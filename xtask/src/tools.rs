@@ -14,6 +14,12 @@ const PYTHON_REQUIREMENTS: &str = include_str!("../requirements.txt");
 /// Name of a user's Python with those packages; set by us for the tests, taken as it is when set already.
 pub(crate) const PYTHON_VARIABLE: &str = "BLOCKHIE_PYTHON";
 
+/// Names of a user's browser and its driver; set by us for the tests, taken as they are when both are set already.
+pub(crate) const BROWSER_VARIABLES: [&str; 2] = ["BLOCKHIE_CHROMIUM", "BLOCKHIE_CHROMEDRIVER"];
+
+/// Debian's browser, its driver, and a font, without which pictures have no letters.
+const BROWSER_PACKAGES: [&str; 3] = ["chromium", "chromium-driver", "fonts-dejavu-core"];
+
 /// The file that says a Python environment is whole, and for which packages.
 const PYTHON_STAMP: &str = "blockhie-requirements";
 
@@ -90,6 +96,29 @@ pub(crate) fn python() -> Result<PathBuf> {
         .output()?;
     fs::write(&stamp, wanted).context("mark the Python environment as whole")?;
     Ok(python)
+}
+
+/// A Chromium and its chromedriver: the caller's own, those on the path, or Debian's.
+pub(crate) fn browser() -> Result<[PathBuf; 2]> {
+    if let [Some(chromium), Some(driver)] = BROWSER_VARIABLES.map(std::env::var_os) {
+        return Ok([chromium.into(), driver.into()]);
+    }
+    let found =
+        || Some([on_path(&["chromium", "google-chrome-stable", "google-chrome"])?, on_path(&["chromedriver"])?]);
+    if let Some(programs) = found() {
+        return Ok(programs);
+    }
+    let [chromium, driver] = BROWSER_VARIABLES;
+    let named = || format!("install Chromium and chromedriver, or name them in {chromium} and {driver}");
+    install(&BROWSER_PACKAGES.map(str::to_owned)).with_context(named)?;
+    found().with_context(named)
+}
+
+/// The first of these programs that is on the path.
+fn on_path(names: &[&str]) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let at = |name: &&str| std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
+    names.iter().find_map(at)
 }
 
 fn missing_build_packages() -> Result<Vec<String>> {
@@ -204,6 +233,12 @@ mod tests {
         let names = "libclang1-9 - C interface\nlibclang1-18t64 - C interface\nlibclang1-14 - C interface\n";
         assert_eq!(newest_libclang(names), Some(("libclang1-18t64".to_owned(), 18)));
         assert_eq!(newest_libclang("libclang1\nlibclang1-14-dbg\n"), None);
+    }
+
+    #[test]
+    fn programs_are_found_on_the_path() {
+        assert!(on_path(&["no-such-program-here", "sh"]).is_some_and(|file| file.ends_with("sh")));
+        assert_eq!(on_path(&["no-such-program-here"]), None);
     }
 
     #[test]

@@ -163,6 +163,7 @@ impl Browser {
              want(document.title.endsWith('BlockHIE'), 'a title');
              want(document.documentElement.lang === 'en', 'a language');
              want(document.documentElement.scrollWidth <= innerWidth, `no scrolling sideways (${document.documentElement.scrollWidth} > ${innerWidth})`);
+             for (const part of document.querySelectorAll('.table-card, .scroll')) want(part.scrollWidth <= part.clientWidth, `a table that fits (${part.textContent.trim().slice(0, 40)})`);
              for (const table of document.querySelectorAll('table')) want(table.caption, 'a caption on each table');
              for (const chart of document.querySelectorAll('svg')) want(chart.getAttribute('aria-label'), 'words for each chart');
              for (const field of document.querySelectorAll('input:not([type=hidden])')) want(field.labels.length > 0 || field.ariaLabel, `a label on ${field.name}`);
