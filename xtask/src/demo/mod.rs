@@ -141,7 +141,7 @@ impl Demo {
         let pushed = self.push_all(feed, &servers)?;
         self.link(&published[0].commitment, &servers)?;
         if options.serve {
-            serve(&servers)?;
+            self.serve(&servers)?;
         }
         let Servers { gateway, nodes, .. } = servers;
         stop_all([gateway].into_iter().chain(nodes))?;
@@ -173,6 +173,23 @@ impl Demo {
         Ok(Servers { gateway, plan, nodes })
     }
 
+    fn serve(&self, servers: &Servers) -> Result<()> {
+        let (url, device) = (servers.url(), &self.people.device_public);
+        println!("\nThe system is running. Open {url}");
+        println!("The person's device: {url}/devices/{device}");
+        println!("Token of the operator: {}", servers.plan.token().display());
+        println!("Press enter to stop it and to verify everything offline.");
+        let mut line = String::new();
+        let read = std::io::stdin().read_line(&mut line).context("wait for enter")?;
+        if read == 0 {
+            // No terminal: it runs until somebody ends this process.
+            loop {
+                std::thread::park();
+            }
+        }
+        Ok(())
+    }
+
     /// `blockhie` with its progress shown.
     fn show(&self, arguments: &[&str]) -> Result<()> {
         self.binaries.tool("blockhie").args(arguments).run()
@@ -194,12 +211,9 @@ impl Demo {
 
     fn summary(&self, records: usize, pushed: &Pushed, kept: bool) {
         println!();
+        let segments = count(pushed.segments.len(), "segment");
         println!("records   {records} published, final, given back, proved offline");
-        println!(
-            "readings  {} in {} segments, pushed, final, given back, proved offline",
-            pushed.readings,
-            pushed.segments.len()
-        );
+        println!("readings  {} in {segments}, pushed, final, given back, proved offline", pushed.readings);
         println!("link      1 between a record and the device of one person, final on both chains, proved offline");
         println!("refuted   a changed record, a changed sample, a link shown to somebody else");
         if kept {
@@ -207,21 +221,6 @@ impl Demo {
         }
         println!("wall time {:.1} s", self.started.elapsed().as_secs_f64());
     }
-}
-
-fn serve(servers: &Servers) -> Result<()> {
-    println!("\nThe system is running. Open {}", servers.url());
-    println!("Token of the operator: {}", servers.plan.token().display());
-    println!("Press enter to stop it and to verify everything offline.");
-    let mut line = String::new();
-    let read = std::io::stdin().read_line(&mut line).context("wait for enter")?;
-    if read == 0 {
-        // No terminal: it runs until somebody ends this process.
-        loop {
-            std::thread::park();
-        }
-    }
-    Ok(())
 }
 
 fn count(number: usize, what: &str) -> String {
