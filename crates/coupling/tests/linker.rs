@@ -318,13 +318,14 @@ fn the_halves_of_a_link_share_nothing_that_both_chains_show() {
 
 #[test]
 fn the_same_program_finds_links_that_share_a_value_a_key_or_a_moment() {
-    for (construction, by, least) in [
-        (Construction::EqualValues, "runs of 8 bytes", 1.0),
-        (Construction::EqualKeys, "runs of 8 bytes", 1.0),
-        (Construction::NoJitter, "claimed time", 0.99),
-        (Construction::SlidingWindow, "", AUC_LIMIT),
+    // Which of several features of time is best without jitter is chance: persons may ask in the same millisecond.
+    for (construction, by, least, persons) in [
+        (Construction::EqualValues, "runs of 8 bytes", 1.0, 400),
+        (Construction::EqualKeys, "runs of 8 bytes", 1.0, 400),
+        (Construction::NoJitter, "", 0.99, 400),
+        (Construction::SlidingWindow, "", AUC_LIMIT, 1_000),
     ] {
-        let (how, found) = best(&world(construction, 400));
+        let (how, found) = best(&world(construction, persons));
         println!("{construction:?}: {found:.3} by {how}");
         assert!(found >= least, "{construction:?}: expected at least {least}, got {found:.3} by {how}");
         assert!(by.is_empty() || how == by, "{construction:?}: expected {by}, got {how}");

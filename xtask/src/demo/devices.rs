@@ -126,9 +126,10 @@ fn line_with<'a>(printed: &'a str, begin: &str) -> Result<&'a str> {
     line.with_context(|| format!("expected a line `{begin}…`, got\n{printed}"))
 }
 
-/// Whether a file's first line names its columns.
+/// Whether a file's first line names its columns: numbers begin otherwise.
 fn has_header(read: &str) -> bool {
-    read.starts_with(|first: char| first.is_ascii_alphabetic())
+    let begin = read.trim_start_matches(['\u{feff}', ' ', '"']);
+    begin.starts_with(|first: char| !first.is_ascii_digit() && !"-+.,".contains(first))
 }
 
 impl Pushed {
@@ -174,5 +175,6 @@ mod tests {
         let of = |line, read| pushed.segment_of(line, read).unwrap();
         assert_eq!((of(1, "70\n"), of(60, "70\n"), of(61, "70\n")), ("0".into(), "0".into(), "60".into()));
         assert_eq!((of(61, "hr\n"), of(62, "hr\n")), ("0".into(), "60".into()));
+        assert!(has_header("µV\n7\n") && !has_header("-7\n") && !has_header(""));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::http::{Access, Client, GatewayError, MAX_STATUS_BYTES};
-use crate::status::Status;
+use crate::status::{State, Status};
 use blockhie_core::limits::MAX_RECEIPT_BYTES;
 use blockhie_core::{ChainId, PublicKey, Transaction, TxHash, Verified};
 use blockhie_phd::SeqRange;
@@ -45,11 +45,23 @@ struct TakenSegments {
 #[derive(Debug, Deserialize)]
 pub(super) struct DeviceView {
     pub(super) owner: PublicKey,
+    /// `pending`, `enrolled` or `retired`.
     pub(super) state: String,
     #[serde(default)]
     pub(super) segments: Vec<SegmentView>,
     #[serde(default)]
     pub(super) gaps: Vec<SeqRange>,
+    /// Where the next page of segments begins.
+    next_seq: Option<u64>,
+}
+
+/// Which transaction of a device.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Of {
+    /// That enrolled it.
+    Device,
+    /// That retired it.
+    Retire,
 }
 
 /// A segment as the gateway knows it.
@@ -57,6 +69,7 @@ pub(super) struct DeviceView {
 pub(super) struct SegmentView {
     pub(super) first_seq: u64,
     pub(super) count: u32,
+    pub(super) state: State,
     /// Whether its key is there.
     pub(super) held: bool,
     /// Time of the first and the last reading, where the key is there.
@@ -86,14 +99,28 @@ impl Api {
         self.client.post_json("/api/v1/devices", Access::Public, body.as_bytes(), MAX_STATUS_BYTES)
     }
 
-    /// Where a device's transaction stands.
-    pub(super) fn status(&self, device: &PublicKey) -> Result<Status, GatewayError> {
-        self.client.json(&format!("/api/v1/devices/{device}/status"), Access::Public, MAX_STATUS_BYTES)
+    /// Where a device's transaction stands: the one that enrolled it, or the one that retired it.
+    pub(super) fn status(&self, device: &PublicKey, of: Of) -> Result<Status, GatewayError> {
+        let query = match of {
+            Of::Device => "",
+            Of::Retire => "?of=retire",
+        };
+        self.client.json(&format!("/api/v1/devices/{device}/status{query}"), Access::Public, MAX_STATUS_BYTES)
     }
 
-    /// What is known of a device.
+    /// What is known of a device, with all its segments.
     pub(super) fn device(&self, device: &PublicKey, access: Access<'_>) -> Result<DeviceView, GatewayError> {
-        self.client.json(&format!("/api/v1/devices/{device}"), access, MAX_VIEW_BYTES)
+        let mut view: DeviceView = self.client.json(&format!("/api/v1/devices/{device}"), access, MAX_VIEW_BYTES)?;
+        let mut seen = 0;
+        while let Some(from_seq) = view.next_seq.filter(|from_seq| *from_seq > seen) {
+            // Ascending, so a gateway that never ends does not keep us for ever.
+            seen = from_seq;
+            let path = format!("/api/v1/devices/{device}?from_seq={from_seq}");
+            let page: DeviceView = self.client.json(&path, access, MAX_VIEW_BYTES)?;
+            view.segments.extend(page.segments);
+            view.next_seq = page.next_seq;
+        }
+        Ok(view)
     }
 
     /// Hands in segments: the JSON body of the interface.

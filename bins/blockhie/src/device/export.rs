@@ -7,6 +7,7 @@ use crate::failure::{EXIT_NOT_FINAL, EXIT_USAGE, Failure};
 use crate::files;
 use crate::http::{Access, GatewayError, read_token};
 use crate::output::{Output, note};
+use crate::status::State;
 use crate::verify::segment::{Proof, file_names, judge_as_handed};
 use blockhie_core::{ChainId, PublicKey, Receipt, SecretKey};
 use blockhie_phd::formats::{Format, lines};
@@ -156,7 +157,10 @@ fn plain(args: &Args, api: &Api, right: &Right, out: &mut Output) -> Result<u8, 
 fn with_proofs(args: &Args, api: &Api, right: &Right, out: &mut Output) -> Result<u8, Failure> {
     let chain = api.chain().map_err(|error| error.failure())?;
     let view = api.device(&args.device, right.access()).map_err(|error| told(&error))?;
-    let mut wanted: Vec<SegmentView> = view.segments;
+    let (void, mut wanted): (Vec<SegmentView>, _) = view.segments.into_iter().partition(|row| row.state == State::Void);
+    for row in void {
+        note(&format!("segment {} is void: it has no effect and no proof", row.first_seq));
+    }
     wanted.sort_by_key(|row| row.first_seq);
     wanted.retain(|row| {
         let late = args.to.zip(row.start_ms).is_some_and(|(to, start)| start >= to);
@@ -172,6 +176,9 @@ fn with_proofs(args: &Args, api: &Api, right: &Right, out: &mut Output) -> Resul
                     continue;
                 }
                 proof.write(&args.out)?;
+                if row.state == State::InBlock {
+                    note(&format!("segment {} is not final yet: export it again for a newer receipt", row.first_seq));
+                }
                 let first = row.first_seq.saturating_add(u64::try_from(range.start).unwrap_or(u64::MAX));
                 kept.push((first, row.first_seq, samples.slice(range)));
             }

@@ -1,14 +1,13 @@
 //! `blockhie device register` and `retire`.
 
-use super::api::Api;
+use super::api::{Api, Of};
 use super::{Patience, WaitArgs, read_key};
 use crate::clock::now_ms;
 use crate::failure::Failure;
-use crate::http::{Access, GatewayError};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::status::{State, Status};
-use blockhie_core::{PublicKey, SecretKey, TxHash};
+use blockhie_core::{PublicKey, TxHash};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -82,7 +81,7 @@ pub(super) fn register(args: &RegisterArgs, out: &mut Output) -> Result<u8, Fail
     let mut status = None;
     if !args.wait.no_wait {
         let mut progress = Progress::new(1, args.json);
-        status = Some(Patience::new(&args.wait).settled("device", &mut progress, || api.status(&public))?);
+        status = Some(Patience::new(&args.wait).settled("device", &mut progress, || api.status(&public, Of::Device))?);
     }
     tell(&public, "enrolled", taken.txhash, status.as_ref(), args.json, out)
 }
@@ -99,23 +98,10 @@ pub(super) fn retire(args: &RetireArgs, out: &mut Output) -> Result<u8, Failure>
     let mut status = None;
     if !args.wait.no_wait {
         let mut progress = Progress::new(1, args.json);
-        let ask = || retired(&api, &args.device, &owner, taken.txhash);
+        let ask = || api.status(&args.device, Of::Retire);
         status = Some(Patience::new(&args.wait).settled("device", &mut progress, ask)?);
     }
     tell(&args.device, "retired", taken.txhash, status.as_ref(), args.json, out)
-}
-
-/// The status is that of the device's newest transaction; if it is of another one, the device's own state decides.
-fn retired(api: &Api, device: &PublicKey, owner: &SecretKey, txhash: TxHash) -> Result<Status, GatewayError> {
-    let status = api.status(device)?;
-    if status.txhash == Some(txhash) {
-        return Ok(status);
-    }
-    let state = match api.device(device, Access::Key(owner))?.state.as_str() {
-        "retired" => State::Final,
-        _ => State::Submitted,
-    };
-    Ok(Status { txhash: Some(txhash), state, height: None, block: None, members: None, quorum: None, reason: None })
 }
 
 fn tell(

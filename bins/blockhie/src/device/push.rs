@@ -24,8 +24,9 @@ const MAX_FILE_BYTES: usize = 256 << 20;
 const DEFAULT_SEGMENT: u32 = 6_000;
 /// Most samples of a segment.
 const MAX_SEGMENT: i64 = 1 << 20;
-/// Segments and bytes of hex of one request at most, so that it is answered within the gateway's time.
-const REQUEST: (usize, usize) = (64, 8 << 20);
+/// Segments, bytes of hex and readings of one request at most, so that it is answered within the gateway's time and
+/// below its own bounds.
+const REQUEST: (usize, usize, u64) = (64, 8 << 20, 2 << 20);
 
 const EXAMPLES: &str = "Examples:
   blockhie device push ppg.csv --device sensor.key --rate 100 --code 8867-4 --gateway http://127.0.0.1:8080
@@ -190,11 +191,12 @@ fn hand_in(
     let public = device.public();
     let mut taken: Vec<TakenSegment> = Vec::with_capacity(segments.len());
     while let Some(rest) = segments.get(taken.len()..).filter(|rest| !rest.is_empty()) {
-        let (mut rows, mut bytes) = (Vec::new(), 0);
+        let (mut rows, mut bytes, mut readings) = (Vec::new(), 0, 0);
         for segment in rest.iter().take(REQUEST.0) {
             let row = row(args, segment);
             bytes += 2 * (segment.sealed.len() + segment.transaction.body().len());
-            if !rows.is_empty() && bytes > REQUEST.1 {
+            readings += u64::from(segment.place.count);
+            if !rows.is_empty() && (bytes > REQUEST.1 || readings > REQUEST.2) {
                 break;
             }
             rows.push(row);
@@ -233,12 +235,13 @@ fn row(args: &Args, segment: &Segment) -> Value {
     json!({ "transaction": hex::encode(segment.transaction.to_bytes()), "sealed": sealed, "key": key })
 }
 
-/// What helps where other readings have these numbers.
+/// What helps where the gateway says that it has something else.
 fn next_free(api: &Api, device: &SecretKey) -> String {
-    let view = api.device(&device.public(), Access::Key(device));
-    let end = view
-        .ok()
-        .and_then(|view| view.segments.iter().map(|row| row.first_seq.saturating_add(u64::from(row.count))).max());
+    let Ok(view) = api.device(&device.public(), Access::Key(device)) else { return String::new() };
+    if view.state == "retired" {
+        return "its owner retired the device: it cannot push any more".into();
+    }
+    let end = view.segments.iter().map(|row| row.first_seq.saturating_add(u64::from(row.count))).max();
     match end {
         Some(end) => format!(
             "these numbers are taken by other readings: --first-seq {end} goes on after them. To push the same file \
@@ -276,7 +279,9 @@ fn report(
         Some(status) => status.told(),
     };
     let again = if fresh == taken.len() { String::new() } else { format!(" ({} were there)", taken.len() - fresh) };
-    out.line(&format!("device {}: {readings} readings in {} segments{again}: {state}", device.public(), taken.len()));
+    let plural = if taken.len() == 1 { "" } else { "s" };
+    let segments = format!("{} segment{plural}{again}", taken.len());
+    out.line(&format!("device {}: {readings} readings in {segments}: {state}", device.public()));
     out.line(&format!("  sequence {} to {end}", args.first_seq));
     if let (Some(first), Some(last)) = (recording.first(), recording.last()) {
         out.line(&format!("  time     {} to {}", rfc3339(first.time_us(0)), rfc3339(last.end_us())));

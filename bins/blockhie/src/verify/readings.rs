@@ -252,8 +252,9 @@ fn print(judged: &[Judged], steps: &[Step], summary: &str, verdict: Verdict, out
             Some(step) => super::print_step(Some(false), &name, 10, &format!("{}: {}", step.name, step.detail), out),
             None => {
                 let holds = (row.verdict == Verdict::Proved).then_some(true);
-                let members = row.members.len();
-                let detail = format!("readings to {last}, in block {}; {members} members built on it", row.height);
+                let (members, plural) = (row.members.len(), if row.members.len() == 1 { "" } else { "s" });
+                let detail =
+                    format!("readings to {last}, in block {}; {members} member{plural} built on it", row.height);
                 super::print_step(holds, &name, 10, &detail, out);
             }
         }

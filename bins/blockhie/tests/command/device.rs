@@ -108,6 +108,8 @@ fn a_device_is_registered_once_and_retired_by_its_owner() {
     desk.device("retire", &["--owner", "stranger.key", "--device", &public]).expect(1);
     let done = desk.device("retire", &["--owner", "owner.key", "--device", &public]).expect(0);
     assert!(done.stdout.contains("retired, final"), "{done:?}");
+    let late = desk.push("plain.csv", &["--rate", "100"]).expect(1);
+    assert!(late.stderr.contains("cannot push any more"), "{late:?}");
 }
 
 #[test]

@@ -124,7 +124,8 @@ fn answer(inner: &mut Inner, request: &Request) -> Answer {
         ("POST", ["devices"]) => hand_in(inner, request),
         ("POST", ["devices", device, "readings"]) => push(inner, &key(device), request),
         ("GET", ["devices", device, "status"]) => match inner.devices.get(&key(device)) {
-            Some(list) => status(inner, list.last().unwrap()),
+            Some(list) if query == "of=retire" => status(inner, &list[1]),
+            Some(list) => status(inner, &list[0]),
             None => fault(404, "no such device"),
         },
         ("GET", ["devices", device, "segments", first, "status"]) => {
@@ -139,7 +140,7 @@ fn answer(inner: &mut Inner, request: &Request) -> Answer {
                 return fault(404, "no such device");
             }
             match rest {
-                [] => view(inner, &device),
+                [] => view(inner, &device, query),
                 ["readings"] => readings(inner, &device, query),
                 ["segments", first, what] => segment(inner, &device, first.parse().unwrap(), what),
                 other => panic!("{other:?}"),
@@ -196,6 +197,9 @@ fn push(inner: &mut Inner, device: &PublicKey, request: &Request) -> Answer {
     if !inner.devices.contains_key(device) {
         return fault(404, "no such device");
     }
+    if inner.devices[device].len() > 1 {
+        return fault(409, "it was retired");
+    }
     let body: Value = serde_json::from_slice(&request.body).unwrap();
     let (mut answers, chain) = (vec![], genesis().chain_id());
     let rows = body["segments"].as_array().unwrap();
@@ -246,8 +250,13 @@ fn of<'a>(inner: &'a Inner, device: &PublicKey) -> impl Iterator<Item = &'a Stor
     inner.segments.values().filter(move |row| row.place.device == device)
 }
 
-fn view(inner: &Inner, device: &PublicKey) -> Answer {
+fn view(inner: &Inner, device: &PublicKey, query: &str) -> Answer {
+    // Two segments a page.
+    let from: u64 = query.strip_prefix("from_seq=").map_or(0, |text| text.parse().unwrap());
+    let next = of(inner, device).filter(|row| row.place.first_seq >= from).nth(2).map(|row| row.place.first_seq);
     let rows: Vec<Value> = of(inner, device)
+        .filter(|row| row.place.first_seq >= from)
+        .take(2)
         .map(|row| {
             let samples = opened(row).map(|(_, data)| Samples::decode(&data).unwrap());
             json!({
@@ -260,7 +269,9 @@ fn view(inner: &Inner, device: &PublicKey) -> Answer {
         .collect();
     let list = &inner.devices[device];
     let state = if list.len() > 1 { "retired" } else { "enrolled" };
-    ok(&json!({"device": device, "owner": list[0].from(), "state": state, "segments": rows, "gaps": []}))
+    ok(
+        &json!({"device": device, "owner": list[0].from(), "state": state, "segments": rows, "gaps": [], "next_seq": next}),
+    )
 }
 
 fn readings(inner: &Inner, device: &PublicKey, query: &str) -> Answer {
