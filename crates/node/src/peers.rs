@@ -1,12 +1,13 @@
 //! Connections to peers: one task for each, which keeps it up, says Hello, and carries the engine's questions.
 
 mod book;
+mod told;
 
 use crate::driver::{EngineHandle, PeerCommand};
 use crate::verifier::Verifier;
 use blockhie_core::{BlockQuery, ChainId, ErrorClass, Tip, TxHash, U256};
 use blockhie_engine::{AskError, Event, PeerId, Request};
-use blockhie_transport::{ClientError, Hello, PeerClient, PeerInfo};
+use blockhie_transport::{ClientError, Hello, PeerClient};
 use book::{Inbound, Shunned};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -135,13 +136,6 @@ impl Peers {
         }
     }
 
-    /// What the engine thinks of the peers.
-    fn score(&self, scores: &[(PeerId, u32)]) {
-        for (peer, entry) in lock(&self.table).iter_mut() {
-            entry.score = scores.iter().find(|(scored, _)| scored == peer).map_or(0, |(_, score)| *score);
-        }
-    }
-
     /// What this node says of itself.
     pub(crate) fn hello(&self) -> Hello {
         let tip = self.tip.borrow();
@@ -173,27 +167,6 @@ impl Peers {
     /// Whether this connection belongs to a banned peer. The engine bans nobody on loopback.
     pub(crate) fn is_banned(&self, remote: SocketAddr) -> bool {
         self.behind(remote).and_then(|peer| self.shunned(peer)).is_some_and(|(_, banned)| banned)
-    }
-
-    /// For operators: the peers, and after them, if asked for, those that are left alone and hold no place.
-    pub(crate) fn list(&self, strangers: bool) -> Vec<PeerInfo> {
-        let now = Instant::now();
-        let incoming = lock(&self.inbound).peers(now);
-        let shunned: BTreeMap<PeerId, (Duration, bool)> = lock(&self.shunned).all(now).collect();
-        let info = |peer: &PeerId, entry: Option<&Entry>| PeerInfo {
-            address: *peer,
-            height: entry.map_or(0, |entry| entry.height),
-            work: entry.and_then(|entry| entry.work),
-            connected: entry.is_some_and(|entry| entry.connected),
-            incoming: incoming.contains(peer),
-            named: entry.is_some_and(|entry| entry.named),
-            score: entry.map_or(0, |entry| entry.score),
-            left_alone: shunned.get(peer).map(|(left, _)| *left),
-            banned: shunned.get(peer).is_some_and(|(_, banned)| *banned),
-        };
-        let table = lock(&self.table);
-        let others = shunned.keys().filter(|peer| strangers && !table.contains_key(peer));
-        table.iter().map(|(peer, entry)| info(peer, Some(entry))).chain(others.map(|peer| info(peer, None))).collect()
     }
 
     /// Addresses to tell others.

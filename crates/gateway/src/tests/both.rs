@@ -252,6 +252,17 @@ async fn a_device_shows_its_readings_to_the_operator_alone() {
     rig.get(&format!("/devices/{key}?until=1")).await;
     assert!(rig.get("/devices").await.text().contains(&format!("/devices/{key}")));
 
+    // What a device says is text: its code may hold markup.
+    let timing = Timing::Rate("1".parse().unwrap());
+    let samples = Samples::new("<i>x</i>", "<b>&amp;", 1_700_000_000_000, timing, vec!["1".parse().unwrap(); 5]);
+    let odd = prepare_segment(&chain, &device, 301, &samples, Carriage::Blob, now_ms()).unwrap();
+    let path = format!("/api/v1/devices/{key}/readings");
+    let pushed = rig.post_json(&path, &serde_json::json!({"segments": [sent(&odd, true)]})).await;
+    assert_eq!(pushed.status, StatusCode::ACCEPTED, "{}", pushed.text());
+    let page = rig.get(&format!("/devices/{key}")).await;
+    assert!(page.text().contains("&#60;i&#62;x") && page.text().contains("&#60;b&#62;&#38;amp;"));
+    assert!(!page.text().contains("<i>") && !page.text().contains("<b>"));
+
     let outside = both.page(&format!("/devices/{key}")).await;
     assert_eq!(outside.status, StatusCode::OK);
     for secret in ["8867-4", "<svg class=\"chart\"", "151 to 250", "Segments", &owner.public().to_string()] {

@@ -48,6 +48,9 @@ async fn names_are_text_on_every_page() {
         format!("/emr/tx/{tx}"),
         "/publish".into(),
         format!("/publish/records/{record}"),
+        "/network".into(),
+        "/fairness".into(),
+        "/search?q=%3Cscript%3Ealert(1)%3C/script%3E%22%3E%3Cimg%20src=x%20onerror=alert(1)%3E".into(),
     ];
     let mut seen = String::new();
     for path in pages {
