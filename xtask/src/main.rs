@@ -31,7 +31,7 @@ Usage: cargo xtask <command>
                 proved with everything stopped; the last line is `demo: ok`
                   --records DIR    publish the files of this folder instead
                   --readings FILE  push this CSV instead: one value a line, or
-                                   milliseconds and value
+                                   time and value
                   --rate HZ        readings a second, for one value a line (1)
                   --code LOINC     what was measured (8867-4, heart rate)
                   --serve          go on running until enter is pressed

@@ -16,8 +16,8 @@ impl Demo {
     /// Makes it; the person is both the device's owner and whom the record is for.
     pub(super) fn link(&self, commitment: &str, servers: &Servers) -> Result<()> {
         println!(
-            "its two halves go out at independent times within {LINK_WINDOW_S} s (--link-window {LINK_WINDOW_S}; a \
-             gateway's default is an hour, so that nobody pairs them by time)"
+            "its two halves go out at times of their own in the next window of {LINK_WINDOW_S} s (--link-window \
+             {LINK_WINDOW_S}; a gateway's default is an hour, so that nobody pairs them by time)"
         );
         let (url, person, out) = (servers.url(), text(&self.people.person)?, self.link_folder());
         let ends = ["--record", commitment, "--device", &self.people.device_public];
