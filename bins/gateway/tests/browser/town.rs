@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Between two blocks.
-const INTERVAL_MS: u32 = 400;
+const INTERVAL_MS: u32 = 200;
 /// Hashes a second of a node.
 const HASH_RATE: u64 = 20_000;
 /// Members of each chain, one for each node.

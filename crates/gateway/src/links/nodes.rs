@@ -9,20 +9,27 @@ use blockhie_core::{
 };
 use blockhie_coupling::{ChainClient, ClientFault, Outbox};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
+
+/// How long a node that did not answer is left alone, ms.
+const SILENCE_MS: u64 = 10_000;
 
 /// Both chains, for a thread that may wait.
 pub(crate) struct Nodes {
     emr: Arc<ChainView>,
     phd: Arc<ChainView>,
     runtime: Handle,
+    /// Until when a chain whose node did not answer is left alone, ms since the epoch. A step asks about one half after
+    /// the other: without it a node that hangs would keep those of the other chain waiting, too.
+    silent: [AtomicU64; 2],
 }
 
 impl Nodes {
     /// Inside a tokio runtime.
     pub(crate) fn new(emr: Arc<ChainView>, phd: Arc<ChainView>) -> Self {
-        Self { emr, phd, runtime: Handle::current() }
+        Self { emr, phd, runtime: Handle::current(), silent: Default::default() }
     }
 
     fn chain(&self, kind: ChainKind) -> &ChainView {
@@ -33,10 +40,17 @@ impl Nodes {
     }
 
     /// Waits for a node's answer, but not for ever. Not to be called on a thread of the runtime.
-    fn wait<T>(&self, call: impl Future<Output = Result<T, ChainError>>) -> Result<T, ClientFault> {
+    fn wait<T>(&self, chain: ChainKind, call: impl Future<Output = Result<T, ChainError>>) -> Result<T, ClientFault> {
+        let silent = &self.silent[usize::from(chain == ChainKind::Phd)];
+        if now_ms() < silent.load(Ordering::Relaxed) {
+            return Err(fault(ErrorClass::Unavailable, "its node did not answer a moment ago".into()));
+        }
         match self.runtime.block_on(async { tokio::time::timeout(SUBMIT_TIME, call).await }) {
             Ok(answer) => answer.map_err(|error| fault(error.class(), error.to_string())),
-            Err(_) => Err(fault(ErrorClass::Unavailable, format!("no answer within {} ms", SUBMIT_TIME.as_millis()))),
+            Err(_) => {
+                silent.store(now_ms().saturating_add(SILENCE_MS), Ordering::Relaxed);
+                Err(fault(ErrorClass::Unavailable, format!("no answer within {} ms", SUBMIT_TIME.as_millis())))
+            }
         }
     }
 }
@@ -47,16 +61,16 @@ fn fault(class: ErrorClass, message: String) -> ClientFault {
 
 impl ChainClient for Nodes {
     fn submit(&self, chain: ChainKind, tx: &Transaction<Unverified>) -> Result<(), ClientFault> {
-        self.wait(self.chain(chain).submit(tx)).map(drop)
+        self.wait(chain, self.chain(chain).submit(tx)).map(drop)
     }
 
     fn status(&self, chain: ChainKind, txhash: &TxHash) -> Result<TxStatus, ClientFault> {
-        self.wait(self.chain(chain).status(*txhash))
+        self.wait(chain, self.chain(chain).status(*txhash))
     }
 
     fn receipt(&self, chain: ChainKind, txhash: &TxHash) -> Result<Receipt, ClientFault> {
         let view = self.chain(chain);
-        let text = self.wait(view.receipt(*txhash))?;
+        let text = self.wait(chain, view.receipt(*txhash))?;
         let bad = |reason: String| fault(ErrorClass::NotYet, format!("the node's receipt: {reason}"));
         let receipt = Receipt::parse(text.as_bytes()).map_err(|error| bad(error.to_string()))?;
         let known = view.known().map_err(|error| fault(error.class(), error.to_string()))?;

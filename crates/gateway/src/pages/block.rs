@@ -1,7 +1,7 @@
 //! `/{emr|phd}/blocks/{hash}` and `/{emr|phd}/tx/{hash}`.
 
-use super::explorer::{miner_label, titles};
-use super::{Frame, PageError, Visitor, short, show};
+use super::explorer::titles;
+use super::{Frame, PageError, Visitor, show};
 use crate::api::{read_chain, read_hash};
 use crate::app::App;
 use crate::chain::Known;
@@ -27,7 +27,8 @@ struct BlockPage {
     time_iso: String,
     previous: Option<Hash32>,
     next: Option<Hash32>,
-    miner: String,
+    /// Its name, where the genesis names it.
+    miner: Option<String>,
     miner_key: Hash32,
     target: String,
     nonce: u64,
@@ -68,7 +69,7 @@ pub(crate) async fn block(
         time_iso: iso(block.time_ms),
         previous: (block.height > 0).then_some(block.previous),
         next,
-        miner: miner_label(&block.miner, member_name(&known.genesis, &block.miner).as_deref()),
+        miner: member_name(&known.genesis, &block.miner),
         miner_key: block.miner,
         target: format!("0x{:08x}", block.target),
         nonce: block.nonce,
@@ -98,7 +99,8 @@ struct TransactionPage {
     hash: Hash32,
     kind: &'static str,
     meaning: &'static str,
-    sender: String,
+    /// Its name, where the genesis names it.
+    sender: Option<String>,
     sender_key: String,
     time: String,
     time_iso: String,
@@ -134,7 +136,7 @@ pub(crate) async fn transaction(
         hash,
         kind: name,
         meaning,
-        sender: member_name(&known.genesis, &sender_key).unwrap_or_else(|| short(&sender_key)),
+        sender: member_name(&known.genesis, &sender_key),
         sender_key: sender_key.to_string(),
         time: utc(tx.time_ms()),
         time_iso: iso(tx.time_ms()),

@@ -123,7 +123,7 @@ impl Line {
 }
 
 /// A name, the ends of a key, or what the genesis block has instead.
-pub(crate) fn miner_label(miner: &Hash32, name: Option<&str>) -> String {
+fn miner_label(miner: &Hash32, name: Option<&str>) -> String {
     match name {
         Some(name) => name.to_owned(),
         None if *miner == Hash32::ZERO => "genesis".into(),

@@ -336,6 +336,29 @@ async fn a_link_survives_crashes_and_a_node_that_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn with_a_window_each_half_waits_for_its_own_moment() {
+    let both = Both::connected(&["North"]).await;
+    let parties = Parties::meet(&both).await;
+    let terms = parties.terms(&both);
+    let Both { rig, emr, phd } = both;
+    let rig = Rig::open_with(rig.kill().await, &emr.url(), Some(&phd.url()), Duration::from_secs(3_600));
+    rig.gateway.start().await;
+    let before = now_ms();
+    taken(&rig, &parties.body(&terms)).await;
+    let view = rig.get(&path(&terms, "")).await.json();
+    let moment = |at: usize| view["legs"][at]["not_before_ms"].as_u64().unwrap();
+    let next = before - before % 3_600_000 + 3_600_000;
+    for at in [0, 1] {
+        assert!((next..next + 2 * 3_600_000).contains(&moment(at)), "{view}");
+        assert_eq!(view["legs"][at]["state"], "queued");
+    }
+    assert_ne!(moment(0), moment(1), "by chance once in 3.6 million");
+    assert_eq!(view["state"], "waiting");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(emr.node.pending() + phd.node.pending(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_half_that_a_node_lost_is_sent_again_as_it_was() {
     let both = Both::connected(&["North"]).await;
     let parties = Parties::meet(&both).await;

@@ -76,13 +76,17 @@ impl Rig {
     }
 
     fn open_in(folder: Arc<tempfile::TempDir>, url: &str, phd: Option<&str>) -> Self {
+        Self::open_with(folder, url, phd, Duration::ZERO)
+    }
+
+    fn open_with(folder: Arc<tempfile::TempDir>, url: &str, phd: Option<&str>, link_window: Duration) -> Self {
         let at = |name: &str| folder.path().join(name);
         let config = Config {
             data_dir: at("data"),
             key: at("key"),
             emr: url.to_owned(),
             phd: phd.map(str::to_owned),
-            link_window: Duration::ZERO,
+            link_window,
             vault: at("vault"),
         };
         let gateway = Gateway::open(&config).unwrap();

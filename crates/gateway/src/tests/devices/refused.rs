@@ -120,6 +120,7 @@ async fn bad_readings_are_refused() {
         change("sealed", json!(null)),
         change("sealed", json!(hex::encode(&longer))),
         change("sealed", json!(hex::encode(&flipped))),
+        json!({"sealed": hex::encode(&flipped), "key": null, "transaction": blob(&segment)["transaction"]}),
         change("sealed", json!("0g")),
         change("key", json!(hex::encode(other.segment(0, 4, Carriage::Blob).key.as_bytes()))),
         change("key", json!("00")),
