@@ -7,7 +7,8 @@ use crate::error::ApiError;
 use crate::form::{is_multipart, read_body, read_form};
 use crate::limits::MAX_RECORD_BYTES;
 use crate::records::publish::{Order, Published, Upload, publish, read_headers};
-use crate::records::status::{RecordStatus, State, entry, of_entry, status};
+use crate::records::status::{RecordStatus, entry, of_entry, status};
+use crate::txview::State;
 use axum::Json;
 use axum::extract::{Path, Request, State as Shared};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -118,8 +119,8 @@ pub(crate) async fn receipt_text(app: &App, record: Hash32) -> Answer<String> {
         return Ok(text);
     }
     let status = of_entry(app, &entry).await?;
-    if !matches!(status.state, State::InBlock | State::Final) {
-        let name = status.state.name();
+    if !matches!(status.tx.state, State::InBlock | State::Final) {
+        let name = status.tx.state.name();
         return Err(ApiError::not_yet(format!("receipt: expected a committed transaction, got one {name}"), &status));
     }
     Ok(app.emr.receipt(entry.txhash).await?)

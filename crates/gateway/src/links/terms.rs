@@ -124,7 +124,7 @@ async fn expect_final(app: &App, row: &LinkRow) -> Result<(), ApiError> {
     let (record, device) = (row.record, row.device);
     let entry = app.blocking(move |parts| Ok(parts.vault.entry(&record)?)).await?.ok_or_else(not_theirs)?;
     let status = of_entry(app, &entry).await?;
-    if !is_final(status.state, status.quorum) {
+    if !is_final(status.tx.state, status.tx.quorum) {
         return Err(ApiError::not_yet("link: expected a record that is final", &status));
     }
     let device = app.blocking(move |parts| Ok(parts.devices.device(&device)?)).await?;

@@ -131,7 +131,7 @@ pub(crate) async fn one(
         frame: Frame::new("devices", &visitor),
         device,
         state: state_label(DeviceState::of(&row)),
-        steps: steps(&(&enrolment).into()),
+        steps: steps(&enrolment),
         enrolment,
         retire: None,
         limit: MAX_DRAWN,

@@ -133,7 +133,7 @@ impl Half {
         let waits = view.tx.state == Stage::Queued && view.not_before_ms > now_ms();
         Self {
             title: if view.chain == "emr" { "EMR-Chain" } else { "PHD-Chain" },
-            steps: steps(&(&view.tx).into()),
+            steps: steps(&view.tx),
             state,
             waits_until: waits.then(|| utc(view.not_before_ms)),
             has_receipt: matches!(view.tx.state, Stage::InBlock | Stage::Final),

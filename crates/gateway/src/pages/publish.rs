@@ -10,7 +10,8 @@ use crate::error::ApiError;
 use crate::form::read_form;
 use crate::limits::{MAX_RECORD_BYTES, PAGE_RECORDS};
 use crate::records::publish::{Order, publish, read_fields};
-use crate::records::status::{RecordStatus, State as Stage, entry, of_entry};
+use crate::records::status::{RecordStatus, entry, of_entry};
+use crate::txview::State as Stage;
 use askama::Template;
 use axum::extract::{Extension, Path, Request, State};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -91,9 +92,9 @@ pub(crate) async fn record(
     let entry = entry(&app, read_hash("record", &record)?).await?;
     let status = of_entry(&app, &entry).await?;
     let mut frame = Frame::new("publish", &visitor);
-    frame.refresh = (!matches!(status.state, Stage::Final | Stage::Void)).then_some(2);
-    let has_receipt = matches!(status.state, Stage::InBlock | Stage::Final);
-    let (stage, steps) = (status.state.name(), steps(&(&status).into()));
+    frame.refresh = (!matches!(status.tx.state, Stage::Final | Stage::Void)).then_some(2);
+    let has_receipt = matches!(status.tx.state, Stage::InBlock | Stage::Final);
+    let (stage, steps) = (status.tx.state.name(), steps(&status.tx));
     Ok(show(&RecordPage { frame, stage, steps, line: Line::new(&entry), has_receipt, status }))
 }
 

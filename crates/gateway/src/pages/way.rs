@@ -1,6 +1,5 @@
 //! A transaction's way, drawn: submitted → in block h → k of q members → final.
 
-use crate::records::status::RecordStatus;
 use crate::txview::{State, TxView};
 
 /// A step of the way.
@@ -10,30 +9,8 @@ pub(crate) struct Step {
     pub(crate) class: &'static str,
 }
 
-/// How far a transaction has come.
-pub(crate) struct Way {
-    state: State,
-    height: Option<u64>,
-    members: Option<u32>,
-    quorum: Option<u32>,
-}
-
-impl From<&RecordStatus> for Way {
-    fn from(status: &RecordStatus) -> Self {
-        let RecordStatus { state, height, members, quorum, .. } = *status;
-        Self { state, height, members, quorum }
-    }
-}
-
-impl From<&TxView> for Way {
-    fn from(view: &TxView) -> Self {
-        let TxView { state, height, members, quorum, .. } = *view;
-        Self { state, height, members, quorum }
-    }
-}
-
 /// The four steps.
-pub(crate) fn steps(way: &Way) -> Vec<Step> {
+pub(crate) fn steps(way: &TxView) -> Vec<Step> {
     let reached = match way.state {
         State::Queued | State::Unknown | State::Void => 0,
         State::Submitted => 1,

@@ -3,46 +3,18 @@
 use crate::app::App;
 use crate::error::ApiError;
 use crate::txview::{Kept, TxView, look};
-use blockhie_core::{BlockHash, Hash32, TxHash};
+use blockhie_core::Hash32;
 use blockhie_emr::vault::{Entry, RecordState};
 use serde::Serialize;
-
-pub(crate) use crate::txview::State;
 
 /// Where a record stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct RecordStatus {
     /// The record's commitment.
     pub(crate) record: Hash32,
-    /// Its transaction.
-    pub(crate) txhash: TxHash,
-    /// How far it has come.
-    pub(crate) state: State,
-    /// Height of the block.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) height: Option<u64>,
-    /// The block.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) block: Option<BlockHash>,
-    /// The block's time, ms since the epoch.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) block_time_ms: Option<u64>,
-    /// Members with a block from there on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) members: Option<u32>,
-    /// Members needed; 0 on an open chain, where nothing becomes final.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) quorum: Option<u32>,
-    /// Why it is void, queued or unknown.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) reason: Option<String>,
-}
-
-impl RecordStatus {
-    fn of(record: Hash32, view: TxView) -> Self {
-        let TxView { txhash, state, height, block, block_time_ms, members, quorum, reason } = view;
-        Self { record, txhash, state, height, block, block_time_ms, members, quorum, reason }
-    }
+    /// Where its transaction stands.
+    #[serde(flatten)]
+    pub(crate) tx: TxView,
 }
 
 /// The record's entry, or "not found".
@@ -68,5 +40,5 @@ pub(crate) async fn of_entry(app: &App, entry: &Entry) -> Result<RecordStatus, A
         let receipt = if settled { parts.vault.receipt(&record)? } else { None };
         Ok(Kept { word: parts.index.accepted(&txhash)?, settled, receipt })
     });
-    Ok(RecordStatus::of(record, look(&app.emr, txhash, &kept.await?).await))
+    Ok(RecordStatus { record, tx: look(&app.emr, txhash, &kept.await?).await })
 }
