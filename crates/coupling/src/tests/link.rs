@@ -2,9 +2,13 @@
 
 use super::{bytes, genesis, vectors};
 use crate::opening::{LINK_OPENING_FORMAT, LinkOpening, MAX_LINK_OPENING_BYTES};
-use crate::{LinkReceipts, LinkTerms, Payload, Seed, check_link, link_commitment, link_transaction};
+use crate::{CouplingApp, LinkReceipts, LinkTerms, Payload, Seed, check_link, link_commitment, link_transaction};
+use blockhie_core::app::MemoryState;
 use blockhie_core::receipt::{Step, Verdict, Verification};
-use blockhie_core::{FormError, Genesis, Hash32, PublicKey, Receipt, SecretKey, Signature, Trust, verify_receipt};
+use blockhie_core::{
+    Application, FormError, Genesis, Hash32, Outcome, Position, PublicKey, Receipt, SecretKey, Signature, Transaction,
+    Trust, verify_receipt,
+};
 use blockhie_emr::BatchPath;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -128,6 +132,43 @@ fn every_case_of_the_vectors_is_answered_as_published() {
             assert_eq!(undecided.collect::<Vec<_>>(), if audience.is_none() { vec!["audience"] } else { vec![] });
         }
     }
+}
+
+/// Whoever sends a value that he saw on a chain again proves nothing with it and spoils nothing: the value says what it
+/// says under any one-time key, and only owner and holder can tell it to somebody.
+#[test]
+fn a_value_copied_by_a_stranger_changes_nothing() {
+    let vectors = vectors();
+    let case = vectors["link"]["cases"].as_array().unwrap().iter().find(|case| case["failed"].is_null()).unwrap();
+    let mut opening =
+        LinkOpening::parse(vectors["link"]["openings"][case["opening"].as_str().unwrap()].as_str().unwrap().as_bytes())
+            .unwrap();
+    let mut verified = Verified4::new(&vectors, &case["receipts"]);
+    let stranger = SecretKey::from_seed([99; 32]);
+    let original = verified.0[3].transaction.take().unwrap();
+    let copy = Transaction::sign(&opening.phd, &stranger, 5, original.tx_type(), None, original.payload());
+    let app = CouplingApp::new(&genesis(&vectors, 1));
+    let (mut state, position) = (MemoryState::default(), Position { height: 1, time_ms: 1, index: 0 });
+    for tx in [&original, &copy] {
+        assert_eq!(app.apply(tx, position, &mut state), Ok(Outcome::Applied));
+    }
+    verified.0[3].transaction = Some(copy);
+    let now_ms = case["now_ms"].as_u64().unwrap();
+    assert_eq!(failed(&check_link(&opening, &verified.receipts(), None, now_ms)), None);
+    opening.audience = stranger.public().into();
+    assert_eq!(failed(&check_link(&opening, &verified.receipts(), None, now_ms)), Some("owner signature"));
+    let audience = PublicKey::new(opening.audience.0).unwrap();
+    let terms = LinkTerms {
+        emr: opening.emr,
+        phd: opening.phd,
+        seed: opening.seed.clone(),
+        record: hash(&vectors["link"]["terms"][0], "record"),
+        device: PublicKey::new(opening.device.0).unwrap(),
+        audience,
+        expiry_ms: opening.expiry_ms,
+    };
+    (opening.owner_signature, opening.holder_signature) = (terms.sign(&stranger), terms.sign(&stranger));
+    assert_eq!(failed(&check_link(&opening, &verified.receipts(), None, now_ms)), Some("owner signature"));
 }
 
 #[test]
