@@ -4,6 +4,7 @@ use super::api::{Api, Of};
 use super::{Patience, WaitArgs, read_key};
 use crate::clock::now_ms;
 use crate::failure::Failure;
+use crate::http::GatewayError;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::status::{State, Status};
@@ -78,11 +79,7 @@ pub(super) fn register(args: &RegisterArgs, out: &mut Output) -> Result<u8, Fail
         true => error.failure().hint("another owner enrolled it, or it was retired: take a new key for the device"),
         false => error.failure(),
     })?;
-    let mut status = None;
-    if !args.wait.no_wait {
-        let mut progress = Progress::new(1, args.json);
-        status = Some(Patience::new(&args.wait).settled("device", &mut progress, || api.status(&public, Of::Device))?);
-    }
+    let status = wait(&args.wait, args.json, || api.status(&public, Of::Device))?;
     tell(&public, "enrolled", taken.txhash, status.as_ref(), args.json, out)
 }
 
@@ -95,13 +92,20 @@ pub(super) fn retire(args: &RetireArgs, out: &mut Output) -> Result<u8, Failure>
         true => error.failure().hint("is that the key that it was registered with, and the gateway?"),
         false => error.failure(),
     })?;
-    let mut status = None;
-    if !args.wait.no_wait {
-        let mut progress = Progress::new(1, args.json);
-        let ask = || api.status(&args.device, Of::Retire);
-        status = Some(Patience::new(&args.wait).settled("device", &mut progress, ask)?);
-    }
+    let status = wait(&args.wait, args.json, || api.status(&args.device, Of::Retire))?;
     tell(&args.device, "retired", taken.txhash, status.as_ref(), args.json, out)
+}
+
+/// Waits until the device's transaction is settled, unless nobody wants to.
+fn wait(
+    args: &WaitArgs,
+    json: bool,
+    ask: impl FnMut() -> Result<Status, GatewayError>,
+) -> Result<Option<Status>, Failure> {
+    if args.no_wait {
+        return Ok(None);
+    }
+    Patience::new(args).settled("device", &mut Progress::new(1, json), ask).map(Some)
 }
 
 fn tell(

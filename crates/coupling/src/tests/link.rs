@@ -134,6 +134,12 @@ fn every_case_of_the_vectors_is_answered_as_published() {
     }
 }
 
+/// The record that a RECORD commits.
+fn record_of(verification: &Verification) -> Hash32 {
+    let tx = verification.transaction.as_ref().unwrap();
+    Hash32::from_slice(&tx.payload()[2..]).unwrap()
+}
+
 /// Whoever sends a value that he saw on a chain again proves nothing with it and spoils nothing: the value says what it
 /// says under any one-time key, and only owner and holder can tell it to somebody.
 #[test]
@@ -155,18 +161,20 @@ fn a_value_copied_by_a_stranger_changes_nothing() {
     verified.0[3].transaction = Some(copy);
     let now_ms = case["now_ms"].as_u64().unwrap();
     assert_eq!(failed(&check_link(&opening, &verified.receipts(), None, now_ms)), None);
-    opening.audience = stranger.public().into();
-    assert_eq!(failed(&check_link(&opening, &verified.receipts(), None, now_ms)), Some("owner signature"));
-    let audience = PublicKey::new(opening.audience.0).unwrap();
-    let terms = LinkTerms {
+    let told = |opening: &LinkOpening| LinkTerms {
         emr: opening.emr,
         phd: opening.phd,
         seed: opening.seed.clone(),
-        record: hash(&vectors["link"]["terms"][0], "record"),
+        record: record_of(&verified.0[0]),
         device: PublicKey::new(opening.device.0).unwrap(),
-        audience,
+        audience: PublicKey::new(opening.audience.0).unwrap(),
         expiry_ms: opening.expiry_ms,
     };
+    let owner = *verified.0[1].transaction.as_ref().unwrap().from();
+    assert!(told(&opening).is_signed_by(&owner, &opening.owner_signature), "these are the terms that were signed");
+    opening.audience = stranger.public().into();
+    assert_eq!(failed(&check_link(&opening, &verified.receipts(), None, now_ms)), Some("owner signature"));
+    let terms = told(&opening);
     (opening.owner_signature, opening.holder_signature) = (terms.sign(&stranger), terms.sign(&stranger));
     assert_eq!(failed(&check_link(&opening, &verified.receipts(), None, now_ms)), Some("owner signature"));
 }
