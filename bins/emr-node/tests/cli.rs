@@ -62,8 +62,8 @@ fn mistakes_are_named_and_change_nothing() {
     assert!(fail(&["genesis", "--name", "x", "--out", text(&nothing)]).contains("--member"));
     let bad = ["genesis", "--name", "x", "--member", "a=00", "--out", text(&nothing)];
     assert!(fail(&bad).contains("expected 64 lowercase hex digits"));
-    std::fs::write(a.join("config.toml"), "packing = \"random\"\n").unwrap();
-    assert!(fail(&["run", "--data-dir", text(&a)]).contains("fair-first or tp-fair"));
+    std::fs::write(a.join("config.toml"), "packing = \"fee-first\"\n").unwrap();
+    assert!(fail(&["run", "--data-dir", text(&a)]).contains("one of fair-first, tp-fair, "));
     std::fs::write(a.join("config.toml"), "nonsense = 1\n").unwrap();
     assert!(fail(&["run", "--data-dir", text(&a)]).contains("nonsense"));
 }

@@ -22,7 +22,7 @@ pub struct Config {
     pub peers: Vec<String>,
     /// Whether this node mines.
     pub mine: bool,
-    /// Packing policy: `fair-first` or `tp-fair`.
+    /// Packing policy, by its name: one of [`POLICY_NAMES`](blockhie_packing::POLICY_NAMES).
     pub packing: String,
     /// Hashes a second, over all miner threads.
     pub hash_rate: u64,
@@ -106,7 +106,8 @@ impl Config {
             return Err(value("metrics", "ip:port, or nothing", format!("{:?}", self.metrics)));
         }
         if !blockhie_packing::POLICY_NAMES.contains(&self.packing.as_str()) {
-            return Err(value("packing", blockhie_packing::POLICY_NAMES.join(" or "), format!("{:?}", self.packing)));
+            let expected = format!("one of {}", blockhie_packing::POLICY_NAMES.join(", "));
+            return Err(value("packing", expected, format!("{:?}", self.packing)));
         }
         if !(1..=MAX_HASH_RATE).contains(&self.hash_rate) {
             return Err(value("hash_rate", format!("1 to {MAX_HASH_RATE}"), self.hash_rate));
@@ -128,11 +129,13 @@ impl Config {
     #[must_use]
     pub fn commented(&self) -> String {
         let text = toml::to_string(self).expect("plain values have a TOML form");
+        let names = blockhie_packing::POLICY_NAMES.join(", ");
+        let packing = format!("which waiting transactions go into a block: {names}");
         let notes = [
             ("listen", "address of gRPC: peers and clients. Open it to members only"),
             ("peers", "nodes to keep a connection to, \"host:port\""),
             ("mine", "take part in proof of work (needs a member's key, or an open chain)"),
-            ("packing", "which waiting transactions go into a block: fair-first or tp-fair"),
+            ("packing", packing.as_str()),
             ("hash_rate", "hashes a second over all miner threads; the target follows the members' rates"),
             ("miner_threads", "threads that share that rate"),
             ("node_index", "open chains only: this node's index, 1 to node_count"),
@@ -176,11 +179,18 @@ mod tests {
     }
 
     #[test]
+    fn every_policy_is_chosen_by_its_name() {
+        for name in blockhie_packing::POLICY_NAMES {
+            assert_eq!(Config::from_toml(&format!("packing = \"{name}\"")).unwrap().packing, *name);
+        }
+    }
+
+    #[test]
     fn what_cannot_work_is_refused_with_expected_and_got() {
         for text in [
             "nonsense = 1",
             "listen = \"nowhere\"",
-            "packing = \"random\"",
+            "packing = \"fee-first\"",
             "hash_rate = 0",
             "hash_rate = 4294967297",
             "miner_threads = 0",

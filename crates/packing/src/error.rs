@@ -18,6 +18,14 @@ pub enum PackingError {
         /// The rank asked for.
         got: usize,
     },
+    /// The exponent of [`WaitSampling`](crate::WaitSampling) was above [`MAX_ALPHA`](crate::MAX_ALPHA).
+    #[error("exponent alpha: expected 0 to {max}, got {got}")]
+    Exponent {
+        /// The largest exponent allowed.
+        max: u32,
+        /// The exponent asked for.
+        got: u32,
+    },
     /// No policy has this name.
     #[error("packing policy: expected one of {}, got {got:?}", expected.join(", "))]
     UnknownPolicy {

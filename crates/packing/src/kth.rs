@@ -1,15 +1,16 @@
-//! The exact k-th largest sum over all m-subsets.
+//! The k-th largest sum over all m-subsets of a slice: exact, and by APP-Kth-SUM.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 
 use crate::PackingError;
+use crate::shortlist::Shortlist;
+use crate::walk::Walker;
 
-/// The largest rank k served. The heap and the window grow with k, and k can come from a
-/// configuration (the node's index), so it is bounded: at 1,024 the heap stays under 100 kB.
+/// The largest rank k served. The heap and the window grow with k, and k can come from a configuration (the node's
+/// index), so it is bounded: at 1,024 the heap stays under 200 kB. [`best_subsets`](crate::best_subsets) has no bound.
 pub const MAX_K: usize = 1_024;
 
-/// The subset found by [`kth_subset_exact`].
+/// The subset found by [`kth_subset_exact`] or [`kth_subset_app`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
     /// Positions in the slice given, longest wait first; equal waits by smaller position.
@@ -18,63 +19,109 @@ pub struct Selection {
     pub sum: u128,
     /// The rank reached: k, or the number of subsets there are when `exhausted`.
     pub rank: usize,
-    /// There are fewer than k subsets; this is the last one. A slice of fewer than m items has one
-    /// subset, all of it.
+    /// There are fewer than k subsets; this is the last one. A slice of fewer than m items has one subset, all of it.
     pub exhausted: bool,
 }
 
 /// Finds the m-subset of `waits` (milliseconds) with the k-th largest sum.
 ///
-/// With fewer than m items the answer is all of them. Subsets of equal sum are ranked by how little
-/// they depart from the m longest waits (total displacement in ranks), then in a fixed order, so
-/// that k = 1, 2, … names pairwise distinct subsets and the answer is a function of its arguments.
+/// With fewer than m items the answer is all of them. Subsets of equal sum are ranked by how little they depart from
+/// the m longest waits (total displacement in ranks), then in a fixed order, so that k = 1, 2, … names pairwise
+/// distinct subsets and the answer is a function of its arguments.
 ///
 /// O(n + k log k) to find it, and O(m log m) to list the indices in order of rank.
 ///
 /// # Errors
-/// [`PackingError::SubsetSize`] if m is 0; [`PackingError::RankOutOfRange`] if k is 0 or above
-/// [`MAX_K`].
+/// [`PackingError::SubsetSize`] if m is 0; [`PackingError::RankOutOfRange`] if k is 0 or above [`MAX_K`].
 pub fn kth_subset_exact(waits: &[u64], m: usize, k: usize) -> Result<Selection, PackingError> {
     check(m, k)?;
-    let plan = Plan::new(waits.len(), m, k);
-    let mut ranked: Vec<(Reverse<u64>, usize)> =
-        waits.iter().enumerate().map(|(index, &wait)| (Reverse(wait), index)).collect();
-    // Only membership of the top matters above the window, so partition instead of sorting all.
-    keep_first(&mut ranked, plan.fixed + plan.window());
-    if plan.window() > 0 && plan.fixed > 0 {
-        ranked.select_nth_unstable(plan.fixed);
-    }
-    let (fixed, window) = ranked.split_at_mut(plan.fixed);
-    fixed.sort_unstable();
-    window.sort_unstable();
-    let window_waits: Vec<u64> = window.iter().map(|&(Reverse(wait), _)| wait).collect();
-    let found = walk(&window_waits, plan.members, k);
+    Ok(select(waits, Plan::new(waits.len(), m, k), k))
+}
 
-    let chosen = fixed.iter().chain(found.places.iter().map(|&place| &window[place]));
-    let (mut indices, mut sum) = (Vec::with_capacity(plan.fixed + plan.members), 0_u128);
-    for &(Reverse(wait), index) in chosen {
-        indices.push(index);
-        sum += u128::from(wait);
-    }
-    Ok(Selection { indices, sum, rank: found.rank, exhausted: found.rank < k })
+/// Finds an m-subset of `waits` (milliseconds) by APP-Kth-SUM: the k-th largest sum among the m-subsets of the l longest
+/// waits alone, l being the smallest number with C(l, m) ≥ k.
+///
+/// This is our reading of the algorithm that the paper's talk names without printing its body. For 2 ≤ k ≤ m + 1 it is
+/// the m + 1 longest waits without the k-th shortest of them. With A the sum found, S the exact k-th largest, and
+/// x₁ ≥ x₂ ≥ … the waits, for those k
+///
+/// 0 ≤ S - A ≤ x₍ₘ₊₂₋ₖ₎ - x₍ₘ₊₁₎, hence A ≥ (1 - 1/(m+2-k)) · S.
+///
+/// For k = 1 it is exact. Above m + 1 there is no such bound beyond A ≥ the sum of the m shortest of the l longest.
+/// `rank` counts among the subsets of the l longest. It is no faster than [`kth_subset_exact`].
+///
+/// # Errors
+/// As [`kth_subset_exact`].
+pub fn kth_subset_app(waits: &[u64], m: usize, k: usize) -> Result<Selection, PackingError> {
+    check(m, k)?;
+    Ok(select(waits, Plan::new(waits.len().min(app_reach(m, k)), m, k), k))
 }
 
 /// Refuses what no subset answers.
 pub(crate) fn check(m: usize, k: usize) -> Result<(), PackingError> {
-    if m == 0 {
-        return Err(PackingError::SubsetSize { got: m });
-    }
+    check_size(m)?;
     if k == 0 || k > MAX_K {
         return Err(PackingError::RankOutOfRange { max: MAX_K, got: k });
     }
     Ok(())
 }
 
-fn keep_first<T: Ord>(items: &mut Vec<T>, count: usize) {
-    if count < items.len() {
-        items.select_nth_unstable(count);
-        items.truncate(count);
+/// Refuses empty subsets.
+pub(crate) fn check_size(m: usize) -> Result<(), PackingError> {
+    if m == 0 { Err(PackingError::SubsetSize { got: m }) } else { Ok(()) }
+}
+
+/// The smallest l with C(l, m) ≥ k; m ≥ 1, k ≥ 1.
+pub(crate) fn app_reach(m: usize, k: usize) -> usize {
+    let (mut subsets, mut more) = (1_u128, 0_usize);
+    // C(m+j, m) = C(m+j-1, m)·(m+j)/j, exact at each step. It grows by at least 1, so there are fewer than MAX_K steps,
+    // and the product stays below MAX_K·(2^64 + MAX_K).
+    while subsets < k as u128 {
+        more += 1;
+        subsets = subsets * (m as u128 + more as u128) / more as u128;
     }
+    m.saturating_add(more)
+}
+
+/// A wait and its position, in the order of rank: the longest first, equal ones by position.
+type Ranked = (Reverse<u64>, usize);
+
+fn select(waits: &[u64], plan: Plan, k: usize) -> Selection {
+    let mut ranked = longest(waits, plan.fixed + plan.window());
+    // Only membership matters above the window, but the answer lists the fixed ones in order, too.
+    if plan.window() > 0 && plan.fixed > 0 {
+        ranked.select_nth_unstable(plan.fixed);
+    }
+    let (fixed, window) = ranked.split_at_mut(plan.fixed);
+    fixed.sort_unstable();
+    window.sort_unstable();
+    let walker = walk(window.len(), plan.members, k, |at| window[at].0.0);
+
+    let places = walker.places();
+    let chosen = fixed.iter().chain(places.iter().map(|&place| &window[place]));
+    let (mut indices, mut sum) = (Vec::with_capacity(plan.fixed + plan.members), 0_u128);
+    for &(Reverse(wait), index) in chosen {
+        indices.push(index);
+        sum += u128::from(wait);
+    }
+    Selection { indices, sum, rank: walker.rank(), exhausted: walker.rank() < k }
+}
+
+/// The `count` longest waits with their positions, in no order.
+fn longest(waits: &[u64], count: usize) -> Vec<Ranked> {
+    let mut list = Shortlist::new(count, waits.len());
+    for (index, &wait) in waits.iter().enumerate() {
+        list.offer((Reverse(wait), index));
+    }
+    list.finish()
+}
+
+/// Walks the subsets of `members` of `len` ranks up to the k-th or the last; k ≥ 1. O(k log k).
+pub(crate) fn walk(len: usize, members: usize, k: usize, mut wait: impl FnMut(usize) -> u64) -> Walker {
+    let home = (0..members).map(|at| u128::from(wait(at))).sum();
+    let mut walker = Walker::new(members, len, home);
+    while walker.rank() < k && walker.advance(&mut wait) {}
+    walker
 }
 
 /// Which ranks are always in, and how large the window is in which the k best subsets differ.
@@ -102,90 +149,6 @@ impl Plan {
     pub(crate) fn window(&self) -> usize {
         self.members + self.spare
     }
-}
-
-/// Where [`walk`] arrived.
-pub(crate) struct Found {
-    /// Places in the window, ascending.
-    pub(crate) places: Vec<usize>,
-    /// The rank reached, at most k.
-    pub(crate) rank: usize,
-}
-
-/// A subset of the window: members `0..moved` at home, member `moved` at `place`, those above it
-/// frozen in `frozen`. The derived order is the order of the heap: larger sum first, then smaller
-/// displacement, then the other fields, which no two states share: a total order, so ties are
-/// broken alike everywhere.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct State {
-    sum: u128,
-    displacement: Reverse<usize>,
-    moved: usize,
-    place: usize,
-    /// Exclusive bound of `place`: the next frozen member, or the end of the window.
-    bound: usize,
-    frozen: Option<usize>,
-}
-
-/// A frozen member's place and the next one above it: a list that many states share.
-struct Frozen {
-    place: usize,
-    next: Option<usize>,
-}
-
-/// Walks the subsets of `members` elements of `window` (sorted descending) best first, up to the
-/// k-th or the last. O(k log k).
-///
-/// The tie rule puts a subset before all that it dominates (same or earlier rank at each place),
-/// which keeps the first k inside the window even when sums are equal.
-pub(crate) fn walk(window: &[u64], members: usize, k: usize) -> Found {
-    let home: u128 = window[..members].iter().copied().map(u128::from).sum();
-    let mut best = Found { places: (0..members).collect(), rank: 1 };
-    if k == 1 || members == 0 || members == window.len() {
-        return best;
-    }
-    let moved_on = |sum: u128, from: usize| sum - u128::from(window[from]) + u128::from(window[from + 1]);
-    let mut list: Vec<Frozen> = Vec::new();
-    let mut heap = BinaryHeap::new();
-    heap.push(State {
-        sum: moved_on(home, members - 1),
-        displacement: Reverse(1),
-        moved: members - 1,
-        place: members,
-        bound: window.len(),
-        frozen: None,
-    });
-    let mut last = None;
-    while best.rank < k {
-        let Some(state) = heap.pop() else { break };
-        best.rank += 1;
-        let displacement = Reverse(state.displacement.0 + 1);
-        if state.place + 1 < state.bound {
-            heap.push(State { sum: moved_on(state.sum, state.place), displacement, place: state.place + 1, ..state });
-        }
-        if state.moved > 0 {
-            list.push(Frozen { place: state.place, next: state.frozen });
-            heap.push(State {
-                sum: moved_on(state.sum, state.moved - 1),
-                displacement,
-                moved: state.moved - 1,
-                place: state.moved,
-                bound: state.place,
-                frozen: Some(list.len() - 1),
-            });
-        }
-        last = Some(state);
-    }
-    if let Some(state) = last {
-        best.places.truncate(state.moved);
-        best.places.push(state.place);
-        let mut next = state.frozen;
-        while let Some(at) = next {
-            best.places.push(list[at].place);
-            next = list[at].next;
-        }
-    }
-    best
 }
 
 #[cfg(test)]

@@ -1,9 +1,16 @@
 //! Items that wait, kept in the order in which they have waited.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, btree_map};
+use std::hash::Hash;
+use std::iter::FusedIterator;
 
 use crate::PackingError;
-use crate::kth::{Plan, check, walk};
+use crate::kth::{Plan, app_reach, check, check_size, walk};
+use crate::walk::Walker;
+
+mod arrivals;
+
+use arrivals::Arrivals;
 
 /// How far before it was first seen an item may claim to have begun waiting, in milliseconds:
 /// enough for honest relay delay, too little to buy precedence by a false date.
@@ -29,6 +36,14 @@ pub struct PoolEntry<'a, Id> {
     pub bytes: u32,
 }
 
+impl<Id> PoolEntry<'_, Id> {
+    /// How long it has waited at `now_ms`, in milliseconds; 0 if it begins later.
+    #[must_use]
+    pub fn wait_ms(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.since_ms)
+    }
+}
+
 /// The subset found by [`WaitingPool::kth`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolSelection<Id> {
@@ -38,56 +53,70 @@ pub struct PoolSelection<Id> {
     pub sum: u128,
     /// The rank reached: k, or the number of subsets there are when `exhausted`.
     pub rank: usize,
-    /// There are fewer than k subsets; this is the last one. A pool of fewer than m items has one
-    /// subset, all of it.
+    /// There are fewer than k subsets; this is the last one. A pool of fewer than m items has one subset, all of it.
     pub exhausted: bool,
 }
 
 /// Items that wait, ordered by (start of waiting, id): a smaller start has waited longer.
 ///
-/// The difference of two waits does not depend on the clock, so the order changes only when the
-/// pool does, never as time passes. Updates are O(log n).
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The difference of two waits does not depend on the clock, so the order changes only when the pool does, never as
+/// time passes. Updates are O(log n). Beside it the order of insertion is kept ([`arrivals`](Self::arrivals)). Two pools
+/// are equal if they hold the same items and got them in the same order.
+#[derive(Debug, Clone)]
 pub struct WaitingPool<Id> {
     order: BTreeMap<(u64, Id), u32>,
-    since: BTreeMap<Id, u64>,
+    /// Where an id stands among the arrivals. Only looked up, never walked: its own order is random.
+    places: HashMap<Id, usize>,
+    arrivals: Arrivals<Id>,
     bytes: u64,
 }
 
 impl<Id> Default for WaitingPool<Id> {
     fn default() -> Self {
-        Self { order: BTreeMap::new(), since: BTreeMap::new(), bytes: 0 }
+        Self { order: BTreeMap::new(), places: HashMap::new(), arrivals: Arrivals::default(), bytes: 0 }
     }
 }
 
-impl<Id: Ord + Clone> WaitingPool<Id> {
+impl<Id: Eq> PartialEq for WaitingPool<Id> {
+    fn eq(&self, other: &Self) -> bool {
+        self.order == other.order && self.arrivals.iter().eq(other.arrivals.iter())
+    }
+}
+
+impl<Id: Eq> Eq for WaitingPool<Id> {}
+
+impl<Id: Ord + Clone + Hash> WaitingPool<Id> {
     /// An empty pool.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds an item that waits since `since_ms` and has `bytes` bytes. An id that is already there
-    /// keeps its place and size, and the answer is `false`: sending twice gains nothing.
+    /// Adds an item that waits since `since_ms` and has `bytes` bytes. An id that is already there keeps its place and
+    /// size, and the answer is `false`: sending twice gains nothing. One that was taken out arrives anew.
     pub fn insert(&mut self, id: Id, since_ms: u64, bytes: u32) -> bool {
-        if self.since.contains_key(&id) {
+        let std::collections::hash_map::Entry::Vacant(place) = self.places.entry(id) else {
             return false;
-        }
-        self.since.insert(id.clone(), since_ms);
-        self.order.insert((since_ms, id), bytes);
+        };
+        let id = place.key().clone();
+        self.order.insert((since_ms, id.clone()), bytes);
+        place.insert(self.arrivals.push(id, since_ms, bytes));
         self.bytes += u64::from(bytes);
         true
     }
 
     /// Takes an item out; `false` if it was not there. The others keep their order.
     pub fn remove(&mut self, id: &Id) -> bool {
-        let Some((id, since_ms)) = self.since.remove_entry(id) else {
-            return false;
-        };
-        if let Some(bytes) = self.order.remove(&(since_ms, id)) {
-            self.bytes -= u64::from(bytes);
-        }
-        true
+        self.take(id).is_some()
+    }
+
+    /// Takes an item out: its start of waiting and its size.
+    pub(crate) fn take(&mut self, id: &Id) -> Option<(u64, u32)> {
+        let (id, place) = self.places.remove_entry(id)?;
+        let (since_ms, bytes) = self.arrivals.remove(place);
+        self.order.remove(&(since_ms, id));
+        self.bytes -= u64::from(bytes);
+        Some((since_ms, bytes))
     }
 
     /// Number of items.
@@ -105,7 +134,7 @@ impl<Id: Ord + Clone> WaitingPool<Id> {
     /// Whether this item waits here.
     #[must_use]
     pub fn contains(&self, id: &Id) -> bool {
-        self.since.contains_key(id)
+        self.places.contains_key(id)
     }
 
     /// Sum of the sizes of all items, in bytes.
@@ -116,152 +145,115 @@ impl<Id: Ord + Clone> WaitingPool<Id> {
 
     /// All items, oldest first; those of the same start by id.
     pub fn iter(&self) -> impl Iterator<Item = PoolEntry<'_, Id>> {
-        self.order.iter().map(|((since_ms, id), &bytes)| PoolEntry { id, since_ms: *since_ms, bytes })
+        self.entries()
     }
 
-    /// The m items with the k-th largest sum of waits at `now_ms`, read off the order in
-    /// O(m + k log k) however large the pool is. The same subset as
-    /// [`kth_subset_exact`](crate::kth_subset_exact) finds among the waits in pool order.
+    pub(crate) fn entries(&self) -> Entries<'_, Id> {
+        Entries(self.order.iter())
+    }
+
+    /// All items in the order in which they were inserted here.
+    pub fn arrivals(&self) -> impl Iterator<Item = PoolEntry<'_, Id>> {
+        self.arrivals.iter()
+    }
+
+    /// The m items with the k-th largest sum of waits at `now_ms`, read off the order in O(m + k log k) however large
+    /// the pool is. The same subset as [`kth_subset_exact`](crate::kth_subset_exact) finds among the waits in pool order.
     ///
-    /// The wait of an item is `now_ms` less its start, and 0 if it starts later; such items are
-    /// equal in wait and keep their order by (start, id).
+    /// The wait of an item is `now_ms` less its start, and 0 if it starts later; such items are equal in wait and keep
+    /// their order by (start, id).
     ///
     /// # Errors
     /// [`PackingError::SubsetSize`] if m is 0; [`PackingError::RankOutOfRange`] if k is 0 or above
     /// [`MAX_K`](crate::MAX_K).
     pub fn kth(&self, now_ms: u64, m: usize, k: usize) -> Result<PoolSelection<Id>, PackingError> {
         check(m, k)?;
-        let (ranks, rank) = self.kth_ranks(now_ms, m, k);
-        let mut wanted = ranks.iter().copied().peekable();
-        let (mut ids, mut sum) = (Vec::with_capacity(ranks.len()), 0_u128);
-        let reach = ranks.last().map_or(0, |last| last + 1);
-        for (at, entry) in self.iter().enumerate().take(reach) {
-            if wanted.next_if_eq(&at).is_some() {
-                ids.push(entry.id.clone());
-                sum += u128::from(now_ms.saturating_sub(entry.since_ms));
-            }
-        }
-        Ok(PoolSelection { ids, sum, rank, exhausted: rank < k })
+        Ok(self.select(now_ms, Plan::new(self.len(), m, k), k))
     }
 
-    /// The ranks (0 is the oldest) of the k-th best m items, ascending, and the rank k reached.
-    /// m ≥ 1 and k in `1..=MAX_K`.
-    pub(crate) fn kth_ranks(&self, now_ms: u64, m: usize, k: usize) -> (Vec<usize>, usize) {
-        let plan = Plan::new(self.len(), m, k);
-        let window: Vec<u64> = self
-            .iter()
-            .skip(plan.fixed)
-            .take(plan.window())
-            .map(|entry| now_ms.saturating_sub(entry.since_ms))
-            .collect();
-        let found = walk(&window, plan.members, k);
-        let mut ranks: Vec<usize> = (0..plan.fixed).collect();
-        ranks.extend(found.places.iter().map(|place| plan.fixed + place));
-        (ranks, found.rank)
+    /// As [`kth`](Self::kth), by APP-Kth-SUM: see [`kth_subset_app`](crate::kth_subset_app).
+    ///
+    /// # Errors
+    /// As [`kth`](Self::kth).
+    pub fn kth_app(&self, now_ms: u64, m: usize, k: usize) -> Result<PoolSelection<Id>, PackingError> {
+        check(m, k)?;
+        Ok(self.select(now_ms, Plan::new(self.len().min(app_reach(m, k)), m, k), k))
+    }
+
+    /// The m-subsets of the pool at `now_ms`, the largest sum first, in the order of [`kth`](Self::kth). O(m) before the
+    /// first; each step costs O(log k), reads at most one further item, and O(m) to list the ids.
+    ///
+    /// # Errors
+    /// [`PackingError::SubsetSize`] if m is 0.
+    pub fn best_subsets(&self, now_ms: u64, m: usize) -> Result<PoolSubsets<'_, Id>, PackingError> {
+        check_size(m)?;
+        let members = m.min(self.len());
+        let mut rest = self.entries();
+        let seen: Vec<_> = rest.by_ref().take(members).collect();
+        let home = seen.iter().map(|entry| u128::from(entry.wait_ms(now_ms))).sum();
+        Ok(PoolSubsets { seen, rest, now_ms, members, walker: Walker::new(members, self.len(), home) })
+    }
+
+    fn select(&self, now_ms: u64, plan: Plan, k: usize) -> PoolSelection<Id> {
+        let entries: Vec<_> = self.iter().take(plan.fixed + plan.window()).collect();
+        let wait = |rank: usize| entries[rank].wait_ms(now_ms);
+        let walker = walk(plan.window(), plan.members, k, |at| wait(plan.fixed + at));
+        let mut ids: Vec<Id> = Vec::with_capacity(plan.fixed + plan.members);
+        ids.extend(entries[..plan.fixed].iter().map(|entry| entry.id.clone()));
+        ids.extend(walker.places().into_iter().map(|place| entries[plan.fixed + place].id.clone()));
+        let sum = (0..plan.fixed).map(|rank| u128::from(wait(rank))).sum::<u128>() + walker.sum();
+        PoolSelection { ids, sum, rank: walker.rank(), exhausted: walker.rank() < k }
     }
 }
+
+/// The items of a pool, oldest first.
+pub(crate) struct Entries<'a, Id>(btree_map::Iter<'a, (u64, Id), u32>);
+
+impl<'a, Id> Iterator for Entries<'a, Id> {
+    type Item = PoolEntry<'a, Id>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let ((since_ms, id), &bytes) = self.0.next()?;
+        Some(PoolEntry { id, since_ms: *since_ms, bytes })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+/// The m-subsets of a pool, made by [`WaitingPool::best_subsets`]. Ends after the last.
+pub struct PoolSubsets<'a, Id> {
+    /// The items of ranks 0, 1, … as far as they were needed.
+    seen: Vec<PoolEntry<'a, Id>>,
+    rest: Entries<'a, Id>,
+    now_ms: u64,
+    members: usize,
+    walker: Walker,
+}
+
+impl<Id: Clone> Iterator for PoolSubsets<'_, Id> {
+    type Item = PoolSelection<Id>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let Self { seen, rest, now_ms, members, walker } = self;
+        let wait = |rank: usize| {
+            if rank >= seen.len() {
+                seen.extend(rest.by_ref().take(rank + 1 - seen.len()));
+            }
+            seen[rank].wait_ms(*now_ms)
+        };
+        if !walker.advance(wait) {
+            return None;
+        }
+        let mut ids = Vec::with_capacity(*members);
+        ids.extend(walker.places().into_iter().map(|place| seen[place].id.clone()));
+        Some(PoolSelection { ids, sum: walker.sum(), rank: walker.rank(), exhausted: false })
+    }
+}
+
+impl<Id: Clone> FusedIterator for PoolSubsets<'_, Id> {}
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn oldest_first_and_ties_by_id() {
-        let mut pool = WaitingPool::new();
-        for (id, since_ms) in [(3, 50), (1, 70), (2, 50), (9, 10)] {
-            assert!(pool.insert(id, since_ms, 100));
-        }
-        let order: Vec<i32> = pool.iter().map(|entry| *entry.id).collect();
-        assert_eq!(order, [9, 2, 3, 1]);
-        assert_eq!((pool.len(), pool.total_bytes()), (4, 400));
-    }
-
-    #[test]
-    fn sending_again_with_an_older_date_changes_nothing() {
-        let mut pool = WaitingPool::new();
-        assert!(pool.insert("x", 500, 10));
-        let before = pool.clone();
-        assert!(!pool.insert("x", 0, 99));
-        assert_eq!(pool, before);
-    }
-
-    #[test]
-    fn items_of_the_future_wait_zero_and_keep_their_order() {
-        let mut pool = WaitingPool::new();
-        for (id, since_ms) in [("c", u64::MAX), ("b", 200), ("a", 300), ("d", 40)] {
-            pool.insert(id, since_ms, 1);
-        }
-        let best = pool.kth(100, 3, 1).unwrap();
-        assert_eq!((best.ids, best.sum), (vec!["d", "b", "a"], 60));
-        assert_eq!(pool.kth(100, 3, 2).unwrap().ids, ["d", "b", "c"]);
-    }
-
-    #[test]
-    fn limits_are_typed_and_an_empty_pool_answers() {
-        let pool = WaitingPool::<u8>::new();
-        assert_eq!(pool.kth(0, 0, 1), Err(PackingError::SubsetSize { got: 0 }));
-        assert!(matches!(pool.kth(0, 1, 0), Err(PackingError::RankOutOfRange { got: 0, .. })));
-        let none = pool.kth(9, 5, 3).unwrap();
-        assert_eq!((none.ids.len(), none.sum, none.rank, none.exhausted), (0, 0, 1, true));
-    }
-
-    #[test]
-    fn a_back_dated_item_gains_at_most_the_allowance() {
-        assert_eq!(waiting_start(0, 10_000), 8_000);
-        assert_eq!(waiting_start(9_500, 10_000), 9_500);
-        assert_eq!(waiting_start(u64::MAX, 10_000), 10_000);
-        assert_eq!(waiting_start(0, 1_500), 0);
-        // Whoever claims to have waited for ever stands behind what was seen 2 s before.
-        let mut pool = WaitingPool::new();
-        pool.insert("honest", waiting_start(7_900, 7_950), 1);
-        pool.insert("liar", waiting_start(0, 10_000), 1);
-        assert_eq!(pool.kth(10_000, 1, 1).unwrap().ids, ["honest"]);
-    }
-
-    #[derive(Debug, Clone)]
-    enum Step {
-        Insert(u8, u64, u32),
-        Remove(u8),
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            (0..40_u8, 0..9_u64, any::<u32>()).prop_map(|(id, at, size)| Step::Insert(id, at, size)),
-            (0..40_u8).prop_map(Step::Remove),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn behaves_as_a_sorted_list(steps in prop::collection::vec(step(), 0..120)) {
-            let mut pool = WaitingPool::new();
-            let mut model: Vec<(u64, u8, u32)> = Vec::new();
-            for step in steps {
-                match step {
-                    Step::Insert(id, since_ms, bytes) => {
-                        let fresh = model.iter().all(|item| item.1 != id);
-                        if fresh {
-                            model.push((since_ms, id, bytes));
-                            model.sort_unstable();
-                        }
-                        prop_assert_eq!(pool.insert(id, since_ms, bytes), fresh);
-                    }
-                    Step::Remove(id) => {
-                        let before = model.len();
-                        model.retain(|item| item.1 != id);
-                        prop_assert_eq!(pool.remove(&id), model.len() < before);
-                        prop_assert!(!pool.contains(&id));
-                    }
-                }
-                let seen: Vec<(u64, u8, u32)> =
-                    pool.iter().map(|entry| (entry.since_ms, *entry.id, entry.bytes)).collect();
-                prop_assert_eq!(&seen, &model);
-                prop_assert_eq!(pool.len(), model.len());
-                prop_assert_eq!(pool.is_empty(), model.is_empty());
-                let total: u64 = model.iter().map(|item| u64::from(item.2)).sum();
-                prop_assert_eq!(pool.total_bytes(), total);
-            }
-        }
-    }
-}
+mod tests;

@@ -1,9 +1,12 @@
 //! The exact selection against all subsets, and the facts on which its window rests.
 
+mod common;
+
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use blockhie_packing::{MAX_K, WaitingPool, kth_subset_exact};
+use common::Stream;
 use proptest::prelude::*;
 
 /// The sums of all m-subsets, largest first.
@@ -52,30 +55,12 @@ fn check_all_ranks(waits: &[u64], m: usize) {
     }
 }
 
-/// A fixed stream of numbers (SplitMix64), so that failures repeat.
-struct Stream(u64);
-
-impl Stream {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `bound`, at most 2^32.
-    fn below(&mut self, bound: u64) -> usize {
-        usize::try_from(self.next() % bound).expect("bounds are small")
-    }
-}
-
 #[test]
 fn every_rank_of_thousands_of_small_instances() {
     let mut stream = Stream(1);
     for round in 0..3_000_u32 {
         let n = 1 + stream.below(9);
-        let m = 1 + stream.below(n as u64);
+        let m = 1 + stream.below(n);
         // Few distinct values (many ties), many, and the whole range.
         let spread = [3, 40, 100_000, u64::MAX][round as usize % 4];
         let waits: Vec<u64> = (0..n).map(|_| stream.next() % spread).collect();
@@ -214,7 +199,7 @@ fn a_subset_never_comes_before_one_that_dominates_it() {
     let mut stream = Stream(6);
     for _ in 0..3_000_u32 {
         let n = 4 + stream.below(6);
-        let m = 1 + stream.below(n as u64 - 1);
+        let m = 1 + stream.below(n - 1);
         let spread = 1 + stream.next() % 4;
         let waits: Vec<u64> = (0..n).map(|_| stream.next() % spread).collect();
         let sets = best_ranks(&waits, m, 40);
@@ -270,7 +255,7 @@ fn removing_items_keeps_the_order_of_the_others_and_the_answer_right() {
     }
     while pool.len() > 20 {
         let before: Vec<usize> = pool.iter().map(|entry| *entry.id).collect();
-        let victim = before[stream.below(before.len() as u64)];
+        let victim = before[stream.below(before.len())];
         assert!(pool.remove(&victim));
         let after: Vec<usize> = pool.iter().map(|entry| *entry.id).collect();
         let expected: Vec<usize> = before.into_iter().filter(|id| *id != victim).collect();

@@ -86,7 +86,7 @@ fn the_search_for_fillers_is_bounded() {
 #[test]
 fn nothing_to_pick_or_no_room_is_empty() {
     let empty = WaitingPool::<u64>::new();
-    for policy in [&FairFirst as &dyn PackingPolicy<u64>, &TpFair] {
+    for policy in POLICY_NAMES.iter().map(|name| require_policy::<u64>(name).unwrap()) {
         assert!(policy.pick(&empty, &context(5, 100, 3)).is_empty());
         assert!(policy.pick(&pool_of(&[10; 5]), &context(0, 100, 3)).is_empty());
         assert!(policy.pick(&pool_of(&[10; 5]), &context(5, 9, 3)).is_empty());
@@ -101,10 +101,11 @@ fn names_find_policies_and_others_list_them() {
         assert_eq!(policy.name(), *name);
     }
     assert!(policy_by_name::<u64>("FAIR-FIRST").is_none());
-    let Err(error) = require_policy::<u64>("fifo") else {
+    let Err(error) = require_policy::<u64>("fee-first") else {
         panic!("there is no such policy");
     };
-    assert_eq!(error.to_string(), "packing policy: expected one of fair-first, tp-fair, got \"fifo\"");
+    let names = "fair-first, tp-fair, tp-fair-app, fifo, random, wait-sampling, stripe";
+    assert_eq!(error.to_string(), format!("packing policy: expected one of {names}, got \"fee-first\""));
 }
 
 proptest! {
@@ -114,11 +115,12 @@ proptest! {
         capacity in 0..20_usize,
         bytes in 0..400_usize,
         node in 0..12_u32,
-        tp in any::<bool>(),
+        name in prop::sample::select(POLICY_NAMES),
+        seed in any::<u64>(),
     ) {
         let pool = pool_of(&sizes);
-        let policy: &dyn PackingPolicy<u64> = if tp { &TpFair } else { &FairFirst };
-        let ctx = context(capacity, bytes, node);
+        let policy: Box<dyn PackingPolicy<u64>> = require_policy(name).unwrap();
+        let ctx = PackingContext { seed, parent: [node.to_le_bytes()[0]; 32], ..context(capacity, bytes, node) };
         let picked = policy.pick(&pool, &ctx);
         prop_assert!(picked.len() <= capacity);
         prop_assert!(picked.windows(2).all(|pair| pair[0] < pair[1]));
