@@ -143,10 +143,10 @@ impl Chain {
     }
 
     /// Blocks in the next `ms` of true time.
-    fn blocks_in(&mut self, ms: u64) -> usize {
+    fn blocks_in(&mut self, ms: u64) -> u64 {
         let (end, before) = (self.clock + ms as f64, self.miners.len());
         while self.clock < end && self.step() {}
-        self.miners.len() - before
+        (self.miners.len() - before) as u64
     }
 }
 
@@ -238,18 +238,18 @@ fn steps_of_hash_power_settle_in_the_blocks_they_owe() {
         chain.members.iter_mut().for_each(|member| member.rate *= 8.0);
         let owed = 3 * HALF_LIFE;
         let many = chain.blocks_in(6 * HALF_LIFE * T);
-        assert!(many.abs_diff((6 * HALF_LIFE + owed) as usize) < 120, "seed {seed}: {many} blocks");
+        assert!(many.abs_diff(6 * HALF_LIFE + owed) < 120, "seed {seed}: {many} blocks");
         within_5_percent(chain.mean(5_000), &format!("times 8, seed {seed}"));
         // And back to an eighth: 3 half-lives of blocks too few.
         chain.members.iter_mut().for_each(|member| member.rate /= 8.0);
         let few = chain.blocks_in(8 * HALF_LIFE * T);
-        assert!(few.abs_diff((8 * HALF_LIFE - owed) as usize) < 120, "seed {seed}: {few} blocks");
+        assert!(few.abs_diff(8 * HALF_LIFE - owed) < 120, "seed {seed}: {few} blocks");
         within_5_percent(chain.mean(5_000), &format!("by 8, seed {seed}"));
     }
 }
 
 /// Blocks in the first minute after an hour's stop, a second, and blocks too many in the half hour after it.
-fn after_an_outage(bounded: bool, seed: u64) -> (f64, usize) {
+fn after_an_outage(bounded: bool, seed: u64) -> (f64, u64) {
     let mut chain = Chain::honest(4, 1, seed);
     chain.bounded = bounded;
     chain.mean(1_000);
@@ -261,11 +261,11 @@ fn after_an_outage(bounded: bool, seed: u64) -> (f64, usize) {
 
 #[test]
 fn after_an_hours_outage_the_peak_is_bounded() {
-    let runs: Vec<(f64, usize)> = (1..=12).map(|seed| after_an_outage(true, seed)).collect();
+    let runs: Vec<(f64, u64)> = (1..=12).map(|seed| after_an_outage(true, seed)).collect();
     let peak = runs.iter().map(|run| run.0).sum::<f64>() / 12.0;
     assert!(peak > 2.0 && peak < 3.9, "{peak} blocks a second");
     // What is paid back is two half-lives of blocks, not an hour of them.
-    assert!(runs.iter().all(|run| run.1 < (2 * HALF_LIFE + 150) as usize), "{runs:?}");
+    assert!(runs.iter().all(|run| run.1 < 2 * HALF_LIFE + 150), "{runs:?}");
     // As published it would be 25 half-lives: the model can tell the difference.
     let (plain, owed) = after_an_outage(false, 1);
     assert!(plain > 20.0 && owed > 2_500, "{plain} a second, {owed} too many");
