@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// Each package of the workspace with those of ours that its normal and build dependencies may name.
 /// A crate may use fewer. Tests and benchmarks are free, as long as no cycle comes of it.
-const ALLOWED: [(&str, &[&str]); 18] = [
+const ALLOWED: [(&str, &[&str]); 19] = [
     ("blockhie-packing", &[]),
     ("blockhie-core", &["blockhie-packing"]),
     ("blockhie-pow", &["blockhie-core"]),
@@ -38,6 +38,10 @@ const ALLOWED: [(&str, &[&str]); 18] = [
     ("phd-node", &["blockhie-node", "blockhie-phd", "blockhie-coupling"]),
     ("gateway", &["blockhie-gateway"]),
     ("blockhie", &["blockhie-transport", "blockhie-emr", "blockhie-phd", "blockhie-coupling", "blockhie-core"]),
+    (
+        "blockhie-fuzz-targets",
+        &["blockhie-transport", "blockhie-emr", "blockhie-phd", "blockhie-coupling", "blockhie-pow", "blockhie-core"],
+    ),
     ("blockhie-benches", &[]),
     ("xtask", &[]),
 ];

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 mod checks;
 mod demo;
 mod edges;
+mod fuzz;
 mod kill9;
 mod process;
 mod rocksdb;
@@ -51,6 +52,10 @@ Usage: cargo xtask <command>
                   --tps T          transactions a second at each node (7)
                   --seconds S      for so long (600)
                   --chain C        only this one, emr or phd
+  fuzz          every decoder and the import of blocks under libFuzzer and the
+                address sanitizer; the last line is `fuzz: ok, …`
+                  --seconds N      in all, shared by the targets (60)
+                  --target T       only this one, for all of the time
   edges         check who depends on whom in this workspace
 
 Examples:
@@ -80,6 +85,7 @@ fn main() -> ExitCode {
         ["demo", rest @ ..] => with(demo::Options::parse(rest), |options| demo::run(&root(), options)),
         ["kill9", rest @ ..] => with(kill9::Options::parse(rest), |options| kill9::run(&root(), options)),
         ["soak", rest @ ..] => with(soak::Options::parse(rest), |options| soak::run(&root(), options)),
+        ["fuzz", rest @ ..] => with(fuzz::Options::parse(rest), |options| fuzz::run(&root(), options)),
         ["test"] => Ok(exit(checks::run(&root()))),
         ["env"] => print_environment(),
         ["cargo", rest @ ..] => run_cargo(rest),

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 /// The cargo-deny that is installed where there is none; another one on the path is taken as it is.
 const CARGO_DENY_VERSION: &str = "0.20.2";
 
+/// The cargo-fuzz that is installed where there is none.
+const CARGO_FUZZ_VERSION: &str = "0.13.2";
+
 /// Python packages of the interop test and of the protocol vectors, each with its exact version.
 const PYTHON_REQUIREMENTS: &str = include_str!("../requirements.txt");
 
@@ -48,19 +51,29 @@ pub(crate) fn has_subcommand(name: &str) -> bool {
 
 /// The path of cargo-deny, installed into the cache folder when there is none.
 pub(crate) fn cargo_deny() -> Result<PathBuf> {
-    let on_path = PathBuf::from("cargo-deny");
+    installed("cargo-deny", CARGO_DENY_VERSION)
+}
+
+/// The path of cargo-fuzz, installed into the cache folder when there is none.
+pub(crate) fn cargo_fuzz() -> Result<PathBuf> {
+    installed("cargo-fuzz", CARGO_FUZZ_VERSION)
+}
+
+/// A program of crates.io: the one on the path, or ours in the cache folder.
+fn installed(name: &str, version: &str) -> Result<PathBuf> {
+    let on_path = PathBuf::from(name);
     if Tool::new(&on_path).arg("--version").output().is_ok() {
         return Ok(on_path);
     }
     let tools = cache_dir()?.join("tools");
-    let ours = tools.join("bin/cargo-deny");
+    let ours = tools.join("bin").join(name);
     if Tool::new(&ours).arg("--version").output().is_err() {
-        eprintln!("installing cargo-deny {CARGO_DENY_VERSION} into {} (some minutes, once)", tools.display());
+        eprintln!("installing {name} {version} into {} (some minutes, once)", tools.display());
         Tool::cargo()
-            // Unoptimised: it compiles in a third of the time and checks our tree in a second all the same.
+            // Unoptimised: it compiles in a third of the time and does our work in a second all the same.
             .args(["install", "--quiet", "--debug", "--locked", "--root"])
             .arg(&tools)
-            .arg(format!("cargo-deny@{CARGO_DENY_VERSION}"))
+            .arg(format!("{name}@{version}"))
             .env_remove("CARGO_TARGET_DIR")
             .run()?;
     }

@@ -66,8 +66,13 @@ pub fn read(path: &Path) -> Result<SecretKey, KeyFileError> {
         return Err(KeyFileError::Form { path: name() });
     }
     let text = Zeroizing::new(std::fs::read_to_string(path).map_err(io("read"))?);
-    let seed = crate::bytes::from_hex("key", text.trim()).map_err(|_| KeyFileError::Form { path: name() })?;
-    Ok(SecretKey::from_seed(seed))
+    parse(&text).ok_or_else(|| KeyFileError::Form { path: name() })
+}
+
+/// The secret that the text of a key file says; `None` for any other text, which is never repeated in an error.
+#[must_use]
+pub fn parse(text: &str) -> Option<SecretKey> {
+    crate::bytes::from_hex("key", text.trim()).ok().map(SecretKey::from_seed)
 }
 
 /// Writes a secret to a new file (0600), whole or not at all: a crash in between leaves no half a key under its name.

@@ -66,21 +66,27 @@ impl Difficulty {
 /// (which truncates). Lag and half-life are in one unit, any; a half-life of 0 counts as 1.
 #[must_use]
 pub fn asert_target(lag: i128, half_life: u64, first: CompactTarget, most: CompactTarget) -> CompactTarget {
+    let least = CompactTarget::LEAST.to_u256();
+    CompactTarget::from_u256(asert_bound(lag, half_life, first.to_u256(), least, most.to_u256()))
+}
+
+/// The same before the compact form: first·2^(lag/half_life), at least `least` and at most `most`, of which `most` wins.
+#[must_use]
+pub fn asert_bound(lag: i128, half_life: u64, first: U256, least: U256, most: U256) -> U256 {
     let exponent = exponent(lag, half_life);
     let (shift, fraction) = (exponent >> 16, exponent & 0xffff);
     if shift >= EXPONENT_END {
         return most;
     }
     if shift < -EXPONENT_END {
-        return CompactTarget::LEAST;
+        return least.min(most);
     }
-    let product = U512::from(first.to_u256()) * U512::from(factor(fraction.unsigned_abs()));
-    // One exact shift: 255 bits of target, 17 of factor and at most 239 - 16 of shift stay below 512.
+    let product = U512::from(first) * U512::from(factor(fraction.unsigned_abs()));
+    // One exact shift: 256 bits of target, 17 of factor and at most 239 - 16 of shift stay below 512.
     let places = usize::try_from((shift - 16).unsigned_abs()).expect("at most 256");
     let target = if shift >= 16 { product << places } else { product >> places };
-    // MOST is the largest that a compact target can say; what does not even fit into 256 bits is above it.
-    let target = U256::try_from(target).unwrap_or(U256::MAX);
-    CompactTarget::from_u256(target.min(most.to_u256()))
+    // What does not even fit into 256 bits is above every bound.
+    U256::try_from(target).unwrap_or(U256::MAX).max(least).min(most)
 }
 
 /// trunc_toward_zero(lag·65536 / half_life). Exact wherever the target depends on it; beyond, only its side counts.
