@@ -82,7 +82,7 @@ pub use consensus::{Consensus, ParentContext, WorkError};
 pub use crypto::{PublicKey, SecretKey};
 pub use error::{BlockError, ErrorClass, FormError, LedgerError, ReceiptError, SubmitError, TemplateError};
 pub use genesis::{ChainKind, Genesis, Member};
-pub use ledger::{Imported, Ledger, Submitted, TemplateRequest, genesis_block};
+pub use ledger::{HeaderTip, Imported, Ledger, Submitted, TemplateRequest, UncheckedHeader, genesis_block};
 pub use primitive_types::U256;
 pub use query::{BlockQuery, Tip, TxStatus};
 pub use receipt::{Receipt, Step, Trust, TrustError, Verdict, Verification, verify_receipt};

@@ -12,6 +12,7 @@ use crate::tx::{Transaction, Verified};
 use primitive_types::U256;
 use std::collections::{BTreeMap, VecDeque};
 
+pub mod headers;
 pub mod waits;
 
 /// Which block.

@@ -31,6 +31,7 @@ impl Engine {
     }
 
     pub(crate) fn mined(&mut self, block: UncheckedBlock) {
+        self.own_block = block.claimed_hash;
         self.import(block, None, Vec::new(), 0);
     }
 
@@ -174,6 +175,9 @@ impl Engine {
         }
         let sender = from.map_or_else(|| "here".to_owned(), |peer| peer.to_string());
         self.note(format!("block {} at height {} from {sender} refused: {text}", block.claimed_hash, block.height));
+        if from.is_some() && error.class() == ErrorClass::Invalid {
+            self.refused(text.clone());
+        }
         if let Some(peer) = from.filter(|_| error.misbehaviour()) {
             self.punish(peer, BAN_SCORE, text);
         }

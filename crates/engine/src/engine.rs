@@ -3,13 +3,15 @@
 use crate::bodies::Bodies;
 use crate::cache::SeenCache;
 use crate::event::{Action, Event, Now, PeerId, ReplyResult, Request, Ticket};
+use crate::headers::HeaderSync;
 use crate::limits::{MALFORMED_SCORE, MAX_UNCONFIRMED, RECENT_NOTES};
 use crate::mining::Mining;
 use crate::orphans::Orphans;
 use crate::peers::Peer;
+use crate::state::Refusal;
 use crate::sync::Session;
 use blockhie_core::packing::PackingPolicy;
-use blockhie_core::{BlockHash, BlockQuery, Ledger, PublicKey, StoreError, TxHash, U256};
+use blockhie_core::{BlockHash, BlockQuery, Ledger, PublicKey, StoreError, TxHash, U256, UncheckedHeader};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -40,6 +42,14 @@ pub struct Engine {
     pub(crate) orphans: Orphans,
     pub(crate) bodies: Bodies,
     pub(crate) session: Option<Session>,
+    /// Catching up headers first. Never beside a `session`.
+    pub(crate) headers: Option<HeaderSync>,
+    /// The last question of `blockhie.v1.Peer`.
+    pub(crate) last_fetch: u64,
+    /// The last block that this node mined: it goes out whole.
+    pub(crate) own_block: BlockHash,
+    /// Why the last chain that claimed to be better was not taken.
+    pub(crate) refusal: Option<Refusal>,
     pub(crate) mining: Mining,
     /// Transactions that came new to this node and were not committed when last looked at.
     pub(crate) unconfirmed: SeenCache<TxHash>,
@@ -67,6 +77,10 @@ impl Engine {
             orphans: Orphans::default(),
             bodies: Bodies::new(),
             session: None,
+            headers: None,
+            last_fetch: 0,
+            own_block: BlockHash::ZERO,
+            refusal: None,
             mining: Mining::default(),
             unconfirmed: SeenCache::new(MAX_UNCONFIRMED),
             published: tip,
@@ -123,15 +137,19 @@ impl Engine {
             Event::Block { ticket, from, block } => self.block_came(block, from, ticket),
             Event::Mined { block } => self.mined(block),
             Event::PeerUp { peer } => self.peer_up(peer),
+            Event::PeerSpeaks { peer } => self.peer_speaks(peer),
             Event::PeerDown { peer } => self.peer_down(peer),
             Event::PeerTip { peer, height, work } => self.peer_tip(peer, height, work),
             Event::GotBlock { peer, query, block } => self.got_block(peer, query, block),
             Event::GotTx { peer, hash, tx } => self.got_tx(peer, hash, tx),
+            Event::Fetched { peer, id, result } => self.fetched(peer, id, result),
+            Event::Announced { peer, header } => self.announced_by(peer, &header),
             Event::AskFailed { peer, request, error } => self.ask_failed(peer, request, error),
             Event::Malformed { peer, reason } => self.punish(peer, MALFORMED_SCORE, reason),
             Event::Tick => self.tick(),
         }
         self.pump_session();
+        self.pump_headers();
         self.pump_bodies();
         self.announce();
         self.refresh_mining(is_tick);
@@ -163,6 +181,7 @@ impl Engine {
         self.tick_peers();
         self.tick_bodies();
         self.tick_session();
+        self.tick_headers();
         self.orphans.expire(self.now.mono_ms);
     }
 
@@ -186,15 +205,24 @@ impl Engine {
         }
         let hash = tip.hash;
         self.announced = hash;
-        let block = match self.ledger.block(&hash) {
-            Ok(Some(block)) => Arc::new(block.to_unchecked()),
+        // Its miner gives it to all its peers; whoever only passes it on tells of it, for most have it by then.
+        let (block, header) = match self.ledger.block(&hash) {
+            Ok(Some(block)) => {
+                let unchecked = Arc::new(block.to_unchecked());
+                let header = UncheckedHeader { header: block.header, signature: block.signature };
+                (unchecked, (self.own_block != hash).then(|| Arc::new(header)))
+            }
             Ok(None) => return,
             Err(error) => return self.note(error.to_string()),
         };
         for (peer, state) in &mut self.peers {
-            if state.blocks.insert(hash) {
-                self.out.push(Action::SendBlock { peer: *peer, block: Arc::clone(&block) });
+            if !state.blocks.insert(hash) {
+                continue;
             }
+            self.out.push(match &header {
+                Some(header) if state.speaks => Action::Announce { peer: *peer, header: Arc::clone(header) },
+                _ => Action::SendBlock { peer: *peer, block: Arc::clone(&block) },
+            });
         }
     }
 

@@ -1,7 +1,8 @@
 //! What goes into the engine and what comes out.
 
 use blockhie_core::{
-    BlockHash, BlockQuery, ErrorClass, StoreError, Template, Tip, Transaction, TxHash, U256, UncheckedBlock, Verified,
+    BlockHash, BlockQuery, ErrorClass, StoreError, Template, Tip, Transaction, TxHash, U256, UncheckedBlock,
+    UncheckedHeader, Verified,
 };
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,6 +30,42 @@ pub enum Request {
     Block(BlockQuery),
     /// A transaction.
     Tx(TxHash),
+}
+
+/// A question of `blockhie.v1.Peer`, asked of peers that speak it ([`Event::PeerSpeaks`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fetch {
+    /// Headers of the peer's best chain from above the first of these blocks that stands on it.
+    Headers {
+        /// From the newest down, at most 64.
+        locator: Vec<BlockHash>,
+        /// How many at most.
+        limit: u32,
+    },
+    /// These blocks, whole.
+    Blocks(Vec<BlockHash>),
+}
+
+/// The name of a [`Fetch`] under way; an answer to another one is of no interest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FetchId(pub u64);
+
+/// A block with the transactions of its own list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WholeBlock {
+    /// The block; its hash is that of the header which came.
+    pub block: UncheckedBlock,
+    /// Its transactions, in any order. Their signatures were verified.
+    pub transactions: Vec<Transaction<Verified>>,
+}
+
+/// The answer to a [`Fetch`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fetched {
+    /// Ascending, at most as many as were asked for. `None`: none of the locator's blocks is on the peer's best chain.
+    Headers(Option<Vec<UncheckedHeader>>),
+    /// The blocks asked for, in order, `None` where the peer does not keep one. May be fewer than were asked for.
+    Blocks(Vec<(BlockHash, Option<WholeBlock>)>),
 }
 
 /// Why a peer gave no answer. That it has no such thing is an answer ([`Event::GotBlock`] with `None`).
@@ -70,6 +107,27 @@ pub enum Event {
     PeerUp {
         /// The peer.
         peer: PeerId,
+    },
+    /// It answers `blockhie.v1.Peer`; follows [`Event::PeerUp`]. Other peers are served over the frozen contract alone.
+    PeerSpeaks {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// The answer to an [`Action::Fetch`], or why there is none.
+    Fetched {
+        /// Who answers.
+        peer: PeerId,
+        /// What.
+        id: FetchId,
+        /// It has the form; headers are of this chain, signatures of transactions hold.
+        result: Result<Fetched, AskError>,
+    },
+    /// A peer tells of a block by its header.
+    Announced {
+        /// Who.
+        peer: PeerId,
+        /// Of what.
+        header: UncheckedHeader,
     },
     /// It is gone.
     PeerDown {
@@ -153,6 +211,22 @@ pub enum Action {
         /// For what.
         request: Request,
     },
+    /// Ask a peer that speaks `blockhie.v1.Peer`; the answer comes back as [`Event::Fetched`].
+    Fetch {
+        /// Whom.
+        peer: PeerId,
+        /// To be given back with the answer.
+        id: FetchId,
+        /// For what.
+        fetch: Fetch,
+    },
+    /// Tell a peer that speaks `blockhie.v1.Peer` of a block by its header (`Announce`). Its answer is of no interest.
+    Announce {
+        /// Whom.
+        peer: PeerId,
+        /// Shared by all peers it goes to.
+        header: Arc<UncheckedHeader>,
+    },
     /// Push a block to a peer (`BlockTo`). Its answer is of no interest.
     SendBlock {
         /// Whom.
@@ -196,8 +270,14 @@ pub fn refuse_replies(actions: Vec<Action>, error: &StoreError) -> Vec<Action> {
         Action::Reply { ticket, .. } => {
             Some(Action::Reply { ticket, result: Err((ErrorClass::Unavailable, error.to_string())) })
         }
-        Action::Ask { .. } | Action::Ban { .. } | Action::Note(_) | Action::StopMining => Some(action),
-        Action::SendBlock { .. } | Action::SendTx { .. } | Action::Mine(_) | Action::Publish(_) => None,
+        Action::Ask { .. } | Action::Fetch { .. } | Action::Ban { .. } | Action::Note(_) | Action::StopMining => {
+            Some(action)
+        }
+        Action::SendBlock { .. }
+        | Action::Announce { .. }
+        | Action::SendTx { .. }
+        | Action::Mine(_)
+        | Action::Publish(_) => None,
     };
     actions.into_iter().filter_map(refuse).collect()
 }

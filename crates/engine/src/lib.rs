@@ -14,18 +14,29 @@
 //! exponentially until one is known, then goes forward from there with a bounded window of heights in flight, from
 //! all peers that claim to be that far. Missing bodies are asked for in parallel. Whoever does not answer in time is
 //! passed over; a leader that is slow or does not serve loses the session to another peer.
+//!
+//! With peers that speak `blockhie.v1.Peer` it goes *headers first*: one peer, the leader, gives the headers of its best
+//! chain from a locator on; they are checked as far as headers alone allow, and only when they carry more work than our
+//! chain are the blocks fetched, whole and many in one question, from all peers that have them. Both kinds of peers mix.
 
 mod blocks;
 mod bodies;
 mod cache;
 mod engine;
 mod event;
+mod fetch;
+mod headers;
 pub mod limits;
 mod mining;
 mod orphans;
 mod peers;
+mod state;
 mod submit;
 mod sync;
 
 pub use engine::{Engine, EngineConfig};
-pub use event::{Action, AskError, Event, Now, PeerId, Reply, ReplyResult, Request, Ticket, refuse_replies};
+pub use event::{
+    Action, AskError, Event, Fetch, FetchId, Fetched, Now, PeerId, Reply, ReplyResult, Request, Ticket, WholeBlock,
+    refuse_replies,
+};
+pub use state::SyncState;

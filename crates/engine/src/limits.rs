@@ -47,6 +47,33 @@ pub const NEAR_BLOCKS: u64 = 8;
 /// Ancestors asked for by hash, one after the other, before a session takes over.
 pub const MAX_WALK: u32 = 8;
 
+/// Headers in one question: the engine's thread checks their signatures in 50 ms, and nothing else meanwhile.
+pub const HEADERS_PER_FETCH: u32 = 512;
+/// Checked headers ahead of the blocks, 48 bytes each: 3 MiB, and eighteen hours of blocks of one second. A branch that
+/// needs more of them to outweigh ours is checked to where it does, and its headers are asked for again.
+pub const MAX_HEADERS_AHEAD: usize = 65_536;
+/// Headers ahead below which more are asked for: there is always a window's worth.
+pub const MIN_HEADERS_AHEAD: usize = 2_048;
+/// Blocks that a peer is first asked for in one question. Doubled while answers come quickly, halved when one does not.
+pub const FIRST_FETCH_BLOCKS: usize = 8;
+/// Blocks in one question at most; the protocol allows 64.
+pub const MAX_FETCH_BLOCKS: usize = 64;
+/// An answer within this time makes the next question twice as long.
+pub const QUICK_FETCH_MS: u64 = 1_000;
+/// Questions for blocks under way to one peer: while one answer is verified the next one is on its way.
+pub const MAX_FETCHES_PER_PEER: usize = 2;
+/// Questions for blocks under way in all.
+pub const MAX_FETCHES: usize = 8;
+/// Bytes of bodies that one answer may have, counted before it is there: the 4 MiB after which a peer begins no further
+/// block.
+pub const FETCH_BYTES: u64 = 4 << 20;
+/// Bytes of bodies held ahead of the block that is to be imported next, those on their way included.
+pub const MAX_HELD_BYTES: u64 = 64 << 20;
+/// Blocks held or on their way ahead of the next one. Without it a chain of empty blocks has no window at all.
+pub const MAX_WINDOW: usize = 512;
+/// How long a chain that was refused is shown as the reason why nothing advances.
+pub const REFUSAL_MS: u64 = 60_000;
+
 /// Bytes of orphans in all. A block's lists are at most 128 KiB; without a bound a stranger fills the memory.
 pub const MAX_ORPHAN_BYTES: usize = 64 << 20;
 /// Orphans of one peer whose hash, claimed work and signature were checked.
@@ -123,6 +150,12 @@ mod tests {
         const { assert!(MAX_BLOCK_TRANSACTIONS as usize * 32 * 64 < MAX_ORPHAN_BYTES) };
         const { assert!(MAX_BODY_BYTES * 16 < SPARE_POOL_BYTES) };
         const { assert!(STALL_MS < REVIEW_MS && STALL_MS < WAIT_BODIES_MS && SOURCE_MS < WAIT_BODIES_MS) };
+        // A whole window of fetches fits, and the largest block beside it.
+        const { assert!(MAX_FETCHES as u64 * FETCH_BYTES + MAX_BLOCK_BYTES as u64 <= MAX_HELD_BYTES) };
+        const { assert!(MAX_BLOCK_BYTES as usize <= SPARE_POOL_BYTES - 4_000 * 256, "a block's bodies wait in there") };
+        const { assert!(FIRST_FETCH_BLOCKS <= MAX_FETCH_BLOCKS && MAX_FETCH_BLOCKS < MAX_WINDOW) };
+        const { assert!(MAX_WINDOW <= MIN_HEADERS_AHEAD && MIN_HEADERS_AHEAD < MAX_HEADERS_AHEAD) };
+        const { assert!(HEADERS_PER_FETCH as usize <= MIN_HEADERS_AHEAD && QUICK_FETCH_MS < STALL_MS) };
         const { assert!(INVALID_TX_SCORE < BAN_SCORE && MALFORMED_SCORE < BAN_SCORE && STATIC_BAN_MS < BAN_MS) };
     }
 }

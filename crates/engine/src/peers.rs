@@ -4,9 +4,9 @@ use crate::cache::SeenCache;
 use crate::engine::Engine;
 use crate::event::{Action, AskError, PeerId, Request};
 use crate::limits::{
-    AVOID_MS, BACKOFF_MS, BAN_MS, BAN_SCORE, MAX_ASKS_PER_PEER, MAX_BODY_ASKS_PER_PEER, MAX_HEIGHT_ASKS_PER_PEER,
-    MAX_PEERS, MAX_REOFFERED, MAX_STALLS, OFFERS_PER_TICK, REOFFER_MS, SCORE_HALVES_MS, SEEN_BLOCKS, SEEN_TRANSACTIONS,
-    STALL_MS, STATIC_BAN_MS, TIP_POLL_MS,
+    AVOID_MS, BACKOFF_MS, BAN_MS, BAN_SCORE, FIRST_FETCH_BLOCKS, MAX_ASKS_PER_PEER, MAX_BODY_ASKS_PER_PEER,
+    MAX_HEIGHT_ASKS_PER_PEER, MAX_PEERS, MAX_REOFFERED, MAX_STALLS, OFFERS_PER_TICK, REOFFER_MS, SCORE_HALVES_MS,
+    SEEN_BLOCKS, SEEN_TRANSACTIONS, STALL_MS, STATIC_BAN_MS, TIP_POLL_MS,
 };
 use blockhie_core::{BlockHash, BlockQuery, TxHash};
 use std::collections::{BTreeMap, VecDeque};
@@ -35,6 +35,12 @@ pub(crate) struct Peer {
     pub(crate) failures: u32,
     /// When a block last came from it.
     pub(crate) heard_ms: u64,
+    /// Whether it answers `blockhie.v1.Peer`.
+    pub(crate) speaks: bool,
+    /// Questions of that kind under way.
+    pub(crate) fetches: usize,
+    /// Blocks it is asked for in one question: as many as come quickly.
+    pub(crate) fetch_blocks: usize,
     stalls: u32,
     backoff_until_ms: u64,
     score: u32,
@@ -55,6 +61,9 @@ impl Peer {
             avoid_until_ms: 0,
             failures: 0,
             heard_ms: now_ms,
+            speaks: false,
+            fetches: 0,
+            fetch_blocks: FIRST_FETCH_BLOCKS,
             stalls: 0,
             backoff_until_ms: 0,
             score: 0,
@@ -78,7 +87,7 @@ impl Peer {
 
     /// Requests under way.
     pub(crate) fn load(&self) -> usize {
-        self.asks.len()
+        self.asks.len() + self.fetches
     }
 
     /// Whether one more request of this kind may be under way to it.
@@ -89,6 +98,11 @@ impl Peer {
                 Request::Block(BlockQuery::Height(_)) => self.height_asks < MAX_HEIGHT_ASKS_PER_PEER,
                 Request::Block(_) => true,
             }
+    }
+
+    /// It is there.
+    pub(crate) fn answers(&mut self) {
+        (self.stalls, self.backoff_until_ms) = (0, 0);
     }
 
     fn count(&mut self, request: &Request) -> Option<&mut usize> {
@@ -135,6 +149,12 @@ impl Engine {
         self.ask(peer, Request::Block(BlockQuery::Tip));
     }
 
+    pub(crate) fn peer_speaks(&mut self, peer: PeerId) {
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.speaks = true;
+        }
+    }
+
     /// Forgets a peer; what it was asked for is asked of others.
     pub(crate) fn peer_down(&mut self, peer: PeerId) {
         let Some(state) = self.peers.remove(&peer) else { return };
@@ -142,6 +162,7 @@ impl Engine {
             self.unanswered(peer, *request);
         }
         self.leader_lost(peer);
+        self.fetcher_lost(peer);
     }
 
     /// Asks a peer, unless it is busy, does not answer at present, or is asked that already.
@@ -165,7 +186,7 @@ impl Engine {
         if matches!(request, Request::Block(_)) {
             state.heard_ms = now_ms;
         }
-        (state.stalls, state.backoff_until_ms) = (0, 0);
+        state.answers();
         state.settle(request)
     }
 
@@ -181,7 +202,8 @@ impl Engine {
         }
     }
 
-    fn stalled(&mut self, peer: PeerId) {
+    /// It did not answer in time.
+    pub(crate) fn stalled(&mut self, peer: PeerId) {
         let now_ms = self.now.mono_ms;
         let Some(state) = self.peers.get_mut(&peer) else { return };
         state.stalls += 1;
@@ -292,6 +314,7 @@ impl Engine {
         }
         self.avoid(peer, AVOID_MS);
         self.leader_lost(peer);
+        self.fetcher_lost(peer);
     }
 
     /// Leaves a peer alone for a time.

@@ -3,11 +3,13 @@
 use crate::blocks::Verdict;
 use crate::engine::Engine;
 use crate::event::{PeerId, Request};
+use crate::headers::HeaderSync;
 use crate::limits::{
     AVOID_INVALID_MS, AVOID_MS, BAN_SCORE, CATCHING_UP_MS, MAX_AVOID_DOUBLINGS, MAX_RELOCATIONS, MIN_REVIEW_BLOCKS,
     PREFETCH_BYTES, REVIEW_MS, SYNC_WINDOW,
 };
 use crate::peers::Peer;
+use crate::state::SyncState;
 use blockhie_core::{BlockHash, BlockQuery, Imported, UncheckedBlock};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -72,9 +74,13 @@ impl Engine {
     /// Starts to catch up with a peer, unless that is under way with one or this one failed a moment ago.
     pub(crate) fn start_session(&mut self, leader: PeerId, end: u64) {
         let now_ms = self.now.mono_ms;
-        let may = |peer: &Peer| !peer.is_avoided(now_ms) && peer.is_awake(now_ms);
-        if self.session.is_some() || !self.peers.get(&leader).is_some_and(may) {
+        let may = |peer: &&Peer| !peer.is_avoided(now_ms) && peer.is_awake(now_ms);
+        let Some(peer) = self.peers.get(&leader).filter(may) else { return };
+        if self.session.is_some() || self.headers.is_some() {
             return;
+        }
+        if peer.speaks {
+            return self.start_headers(leader);
         }
         let probe = self.ledger.tip().height.min(end.saturating_sub(1));
         self.session = Some(Session {
@@ -92,7 +98,18 @@ impl Engine {
     /// Whether blocks come in by a session right now: then mining and relay wait.
     pub(crate) fn is_catching_up(&self) -> bool {
         let recent = |at: u64| self.now.mono_ms < at.saturating_add(CATCHING_UP_MS);
-        self.session.as_ref().is_some_and(|session| session.progress_ms.is_some_and(recent))
+        let progress_ms = self.session.as_ref().and_then(|session| session.progress_ms);
+        let progress_ms = progress_ms.or_else(|| self.headers.as_ref().and_then(HeaderSync::progress_ms));
+        progress_ms.is_some_and(recent)
+    }
+
+    /// What the session waits for.
+    pub(crate) fn session_state(&self) -> Option<SyncState> {
+        let Session { leader: peer, phase, .. } = self.session.as_ref()?;
+        Some(match phase {
+            Phase::Locate { .. } => SyncState::Locating { peer: *peer },
+            Phase::Forward(forward) => SyncState::Blocks { height: forward.next, peer: *peer },
+        })
     }
 
     /// Asks for what the session needs next.
@@ -333,7 +350,7 @@ impl Engine {
     }
 
     /// Asks whoever may be further than we are for its tip, without waiting for the next poll.
-    fn find_leader(&mut self) {
+    pub(crate) fn find_leader(&mut self) {
         let (now_ms, height) = (self.now.mono_ms, self.ledger.tip().height);
         let ahead = |peer: &Peer| peer.best_height > height && !peer.is_avoided(now_ms);
         let peers: Vec<PeerId> = self.peers.iter().filter(|(_, peer)| ahead(peer)).map(|(id, _)| *id).collect();

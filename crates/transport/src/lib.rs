@@ -1,11 +1,12 @@
 //! gRPC between nodes and for clients: the frozen contract and `blockhie.v1`.
 //!
 //! A message enters by one door, [`convert`]: what comes out has every field present and of its length, and the traits
-//! [`PeerService`] and [`LedgerService`] see nothing else. Ledger rules are not known here.
+//! [`PeerService`], [`BulkService`] and [`LedgerService`] see nothing else. Ledger rules are not known here.
 //!
-//! [`serve`] runs both services with health and reflection under explicit [`Limits`]; [`PeerClient`] and
+//! [`serve`] runs all services with health and reflection under explicit [`Limits`]; [`PeerClient`] and
 //! [`LedgerClient`] are the other side.
 
+pub mod bulk;
 pub mod client;
 pub mod codec;
 pub mod convert;
@@ -16,6 +17,7 @@ pub mod pb;
 pub mod server;
 pub mod service;
 
+pub use bulk::{BlockList, BlockStream, Blocks, BulkService, Locator, SignedHeader, WholeBlock};
 pub use client::{LedgerClient, PeerClient, TipStream};
 pub use convert::ConversionError;
 pub use error::{ClientError, ServeError, ServiceError, class_of, code_of};

@@ -26,6 +26,22 @@ pub const MAX_WAIT_BLOCKS: u32 = 512;
 /// Waits of committed transactions in one answer (one block alone may hold more), and as many of pending ones: about
 /// three reads of the store each, a third of a second for a node at worst.
 pub const MAX_WAITS: usize = 16_384;
+/// Hashes in the locator of one `Peer.Headers` call: ten of the newest and then every second distance reach past 2^50.
+pub const MAX_LOCATOR: usize = 64;
+/// Headers in one `Peer.Headers` call: 640 KB, and 0.2 s of a node that checks their signatures.
+pub const MAX_LOCATED_HEADERS: u32 = 2_048;
+/// Of these, in one message: 160 KB.
+pub const MAX_HEADERS_PIECE: usize = 512;
+/// Blocks in one `Peer.Bodies` call.
+pub const MAX_BODIES_BLOCKS: usize = 64;
+/// Bytes of bodies after which an answer to `Peer.Bodies` begins no further block. Together with one block of the
+/// largest size this bounds what one call costs the asking side.
+pub const MAX_BODIES_BYTES: usize = 4 << 20;
+/// Bytes of bodies after which a message of transactions is closed: with the last body, and 250 bytes around each, it
+/// stays below [`MAX_MESSAGE_BYTES`].
+pub const MAX_PIECE_BYTES: usize = 256 << 10;
+/// Transactions in one message.
+pub const MAX_PIECE_TRANSACTIONS: usize = 1_024;
 /// Characters of an error text on the wire: it travels in a header, and clients refuse headers above 16 KB.
 pub const MAX_STATUS_CHARS: usize = 1_000;
 /// HTTP/2 window of one stream, bytes: with the default, streams reach half the speed.
@@ -121,6 +137,11 @@ mod tests {
         const { assert!(20 * MAX_WAITS + 80 * (MAX_WAIT_BLOCKS as usize) < MAX_MESSAGE_BYTES) };
         const { assert!(MAX_BLOCK_HASHES <= MAX_WAITS && (MAX_WAIT_BLOCKS as usize) + 3 < MAX_MESSAGE_FIELDS) };
         const { assert!(STREAM_WINDOW <= CONNECTION_WINDOW) };
+        // A preimage, a signature and 12 bytes of tags and lengths.
+        const { assert!((240 + 64 + 12) * MAX_HEADERS_PIECE < MAX_MESSAGE_BYTES) };
+        const { assert!(MAX_HEADERS_PIECE < MAX_LOCATED_HEADERS as usize && MAX_LOCATOR < MAX_MESSAGE_FIELDS) };
+        const { assert!(MAX_PIECE_BYTES + MAX_BODY_BYTES + 250 * MAX_PIECE_TRANSACTIONS < MAX_MESSAGE_BYTES) };
+        const { assert!(MAX_BODIES_BLOCKS < MAX_MESSAGE_FIELDS && MAX_PIECE_TRANSACTIONS < MAX_MESSAGE_FIELDS) };
         let limits = Limits::default();
         assert!(limits.connections_per_address < limits.connections);
         assert!(limits.drain_time < limits.request_time);

@@ -1,5 +1,6 @@
 //! What a node has to answer: two object-safe traits that the server calls with checked values only.
 
+use crate::bulk::BulkService;
 use crate::convert::ConversionError;
 use crate::error::ServiceError;
 use crate::hello::Hello;
@@ -11,6 +12,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A result that is awaited.
@@ -35,6 +37,11 @@ pub trait PeerService: Send + Sync + 'static {
     /// Told of each message that broke the contract, so that its sender can be scored. It was answered already.
     fn refused(&self, remote: SocketAddr, error: &ConversionError) {
         tracing::debug!(%remote, %error, "message refused");
+    }
+    /// The same node's `blockhie.v1.Peer`. `None`: it serves the frozen contract alone, and callers of the other get
+    /// UNIMPLEMENTED.
+    fn bulk(self: Arc<Self>) -> Option<Arc<dyn BulkService>> {
+        None
     }
 }
 

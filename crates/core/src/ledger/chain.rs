@@ -268,7 +268,7 @@ impl Ledger {
     }
 }
 
-fn judged_before(block: BlockHash) -> BlockError {
+pub(super) fn judged_before(block: BlockHash) -> BlockError {
     BlockError::NotValid {
         block,
         rule: "ancestors",

@@ -75,7 +75,7 @@ impl Ledger {
         self.check_signature(block, hash, miner)
     }
 
-    fn check_member(&self, hash: BlockHash, miner: PublicKey) -> Result<(), BlockError> {
+    pub(super) fn check_member(&self, hash: BlockHash, miner: PublicKey) -> Result<(), BlockError> {
         if self.genesis.is_open() || self.genesis.member_index(&miner).is_some() {
             return Ok(());
         }
@@ -260,7 +260,12 @@ impl Ledger {
     }
 }
 
-fn unsound(block: BlockHash, rule: &'static str, expected: impl Into<String>, got: impl ToString) -> BlockError {
+pub(super) fn unsound(
+    block: BlockHash,
+    rule: &'static str,
+    expected: impl Into<String>,
+    got: impl ToString,
+) -> BlockError {
     BlockError::Unsound { block, rule, expected: expected.into(), got: got.to_string() }
 }
 

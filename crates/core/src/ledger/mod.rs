@@ -5,8 +5,10 @@
 
 mod chain;
 mod check;
+mod headers;
 mod template;
 
+pub use headers::{HeaderTip, UncheckedHeader};
 pub use template::TemplateRequest;
 
 use crate::app::Application;

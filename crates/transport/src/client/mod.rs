@@ -1,5 +1,6 @@
 //! Clients. Both reconnect by themselves, may be cloned cheaply and used from many tasks at once.
 
+mod bulk;
 mod ledger;
 mod peer;
 
@@ -71,10 +72,17 @@ impl Caller {
 
     /// A part of the answer that has to be there.
     fn part<M>(&self, field: &'static str, part: Option<M>) -> Result<M, ClientError> {
-        part.ok_or_else(|| ClientError::BadAnswer {
-            address: self.address.clone(),
-            error: ConversionError::new(field, "a value", "none (field absent)"),
-        })
+        part.ok_or_else(|| self.broken(field, "a value", "none (field absent)"))
+    }
+
+    /// An answer that is not what was asked for.
+    fn broken(
+        &self,
+        field: &'static str,
+        expected: impl Into<std::borrow::Cow<'static, str>>,
+        got: &str,
+    ) -> ClientError {
+        ClientError::BadAnswer { address: self.address.clone(), error: ConversionError::new(field, expected, got) }
     }
 }
 

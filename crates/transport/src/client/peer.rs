@@ -1,4 +1,4 @@
-//! The frozen contract, spoken.
+//! The frozen contract, spoken. `blockhie.v1.Peer` stands in [`super::bulk`].
 
 use super::{Caller, found};
 use crate::error::ClientError;
@@ -7,6 +7,7 @@ use crate::limits::{ClientLimits, MAX_MESSAGE_BYTES};
 use crate::pb;
 use crate::pb::discovery_client::DiscoveryClient;
 use crate::pb::synchronization_client::SynchronizationClient;
+use crate::pb::v1::peer_client;
 use blockhie_core::{BlockHash, BlockQuery, Transaction, TxHash, UncheckedBlock, Unverified};
 use std::net::SocketAddr;
 use tonic::transport::Channel;
@@ -14,9 +15,10 @@ use tonic::transport::Channel;
 /// A connection to another node.
 #[derive(Debug, Clone)]
 pub struct PeerClient {
-    caller: Caller,
+    pub(super) caller: Caller,
     discovery: DiscoveryClient<Channel>,
     synchronization: SynchronizationClient<Channel>,
+    pub(super) bulk: peer_client::PeerClient<Channel>,
 }
 
 impl PeerClient {
@@ -37,10 +39,13 @@ impl PeerClient {
         let discovery = DiscoveryClient::new(channel.clone())
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        let synchronization = SynchronizationClient::new(channel)
+        let synchronization = SynchronizationClient::new(channel.clone())
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        Ok(Self { caller, discovery, synchronization })
+        let bulk = peer_client::PeerClient::new(channel)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        Ok(Self { caller, discovery, synchronization, bulk })
     }
 
     /// `Discovery.Hello`.

@@ -4,12 +4,14 @@
 //! Hashes, signatures, targets and the rules of a chain are the ledger's to check.
 
 mod block;
+mod bulk;
 mod ledger;
 mod message;
 mod node;
 mod transaction;
 mod waits;
 
+pub use bulk::{BlockCollector, block_pieces, header_pieces};
 pub use ledger::{HeaderRange, headers_within};
 pub use waits::WaitsRange;
 

@@ -73,10 +73,10 @@ impl From<Waits> for v1::WaitsResponse {
     }
 }
 
-impl TryFrom<v1::Peer> for PeerInfo {
+impl TryFrom<v1::PeerRow> for PeerInfo {
     type Error = ConversionError;
-    fn try_from(peer: v1::Peer) -> Result<Self, ConversionError> {
-        let v1::Peer { address, height, connected, incoming, named, work, score, left_alone_ms, banned } = peer;
+    fn try_from(peer: v1::PeerRow) -> Result<Self, ConversionError> {
+        let v1::PeerRow { address, height, connected, incoming, named, work, score, left_alone_ms, banned } = peer;
         let work = match work.is_empty() {
             true => None,
             false => Some(U256::from_big_endian(&fixed::<32>("peer.work", &work)?)),
@@ -90,7 +90,7 @@ impl TryFrom<v1::Peer> for PeerInfo {
     }
 }
 
-impl From<&PeerInfo> for v1::Peer {
+impl From<&PeerInfo> for v1::PeerRow {
     fn from(peer: &PeerInfo) -> Self {
         let PeerInfo { address, height, work, connected, incoming, named, score, left_alone, banned } = *peer;
         Self {
@@ -181,15 +181,15 @@ mod tests {
     fn peers_come_back_and_malformed_ones_do_not() {
         let silent = PeerInfo { work: None, left_alone: None, banned: false, ..peer() };
         for peer in [peer(), silent] {
-            assert_eq!(PeerInfo::try_from(v1::Peer::from(&peer)).unwrap(), peer);
+            assert_eq!(PeerInfo::try_from(v1::PeerRow::from(&peer)).unwrap(), peer);
         }
-        let good = v1::Peer::from(&peer());
-        assert!(PeerInfo::try_from(v1::Peer::default()).is_err(), "no address");
-        assert!(PeerInfo::try_from(v1::Peer { address: "localhost:7".into(), ..good.clone() }).is_err());
+        let good = v1::PeerRow::from(&peer());
+        assert!(PeerInfo::try_from(v1::PeerRow::default()).is_err(), "no address");
+        assert!(PeerInfo::try_from(v1::PeerRow { address: "localhost:7".into(), ..good.clone() }).is_err());
         for len in [1, 31, 33] {
-            assert!(PeerInfo::try_from(v1::Peer { work: Bytes::from(vec![0; len]), ..good.clone() }).is_err());
+            assert!(PeerInfo::try_from(v1::PeerRow { work: Bytes::from(vec![0; len]), ..good.clone() }).is_err());
         }
-        assert!(PeerInfo::try_from(v1::Peer { left_alone_ms: None, ..good }).is_err(), "banned for no time");
+        assert!(PeerInfo::try_from(v1::PeerRow { left_alone_ms: None, ..good }).is_err(), "banned for no time");
     }
 
     proptest! {
@@ -200,10 +200,10 @@ mod tests {
             let at = at.index(bytes.len());
             bytes[at] ^= 1 << bit;
             let _ = v1::WaitsResponse::decode(&bytes[..]).map(Waits::try_from);
-            let mut bytes = v1::Peer::from(&peer()).encode_to_vec();
+            let mut bytes = v1::PeerRow::from(&peer()).encode_to_vec();
             let at = at % bytes.len();
             bytes[at] ^= 1 << bit;
-            let _ = v1::Peer::decode(&bytes[..]).map(PeerInfo::try_from);
+            let _ = v1::PeerRow::decode(&bytes[..]).map(PeerInfo::try_from);
         }
 
         #[test]

@@ -84,7 +84,7 @@ impl Ledger for LedgerDoor {
     }
 
     async fn peers(&self, _: Request<v1::PeersRequest>) -> Reply<v1::PeersResponse> {
-        let peers = self.service.peers().await?.iter().map(v1::Peer::from).collect();
+        let peers = self.service.peers().await?.iter().map(v1::PeerRow::from).collect();
         reply(v1::PeersResponse { peers })
     }
 

@@ -1,5 +1,6 @@
-//! The server: both services, health and reflection on one listener, under explicit limits.
+//! The server: all services, health and reflection on one listener, under explicit limits.
 
+mod bulk;
 mod incoming;
 mod ledger;
 mod peer;
@@ -13,7 +14,9 @@ use crate::pb::DESCRIPTORS;
 use crate::pb::discovery_server::DiscoveryServer;
 use crate::pb::synchronization_server::SynchronizationServer;
 use crate::pb::v1::ledger_server::LedgerServer;
+use crate::pb::v1::peer_server::PeerServer;
 use crate::service::{LedgerService, PeerService};
+use bulk::BulkDoor;
 use incoming::incoming;
 use ledger::LedgerDoor;
 use peer::PeerDoor;
@@ -56,6 +59,9 @@ pub async fn serve_with(
     health.set_serving::<DiscoveryServer<PeerDoor>>().await;
     health.set_serving::<SynchronizationServer<PeerDoor>>().await;
     health.set_serving::<LedgerServer<LedgerDoor>>().await;
+    if Arc::clone(&peers).bulk().is_some() {
+        health.set_serving::<PeerServer<BulkDoor>>().await;
+    }
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -92,7 +98,8 @@ fn router(
     stopped: watch::Receiver<bool>,
 ) -> LimitedRouter {
     let discovery = DiscoveryServer::new(PeerDoor::new(Arc::clone(&peers)));
-    let synchronization = SynchronizationServer::new(PeerDoor::new(peers));
+    let synchronization = SynchronizationServer::new(PeerDoor::new(Arc::clone(&peers)));
+    let bulk = BulkDoor::of(peers, &stopped).map(PeerServer::new);
     let ledger = LedgerServer::new(LedgerDoor::new(ledger, stopped));
     Server::builder()
         .layer(GlobalConcurrencyLimitLayer::new(limits.requests))
@@ -111,6 +118,11 @@ fn router(
         )
         .add_service(
             synchronization.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES),
+        )
+        .add_optional_service(
+            bulk.map(|bulk| {
+                bulk.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES)
+            }),
         )
         .add_service(ledger.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_ANSWER_BYTES))
 }

@@ -50,8 +50,8 @@ fn the_internal_copy_differs_only_in_presence_and_tags_10_to_12() {
 #[test]
 fn the_server_is_built_from_these_files() {
     let served = FileDescriptorSet::decode(DESCRIPTORS).unwrap();
-    for file in ["internal/blochie_presence.proto", "blockhie/v1/ledger.proto"] {
+    for file in ["internal/blochie_presence.proto", "blockhie/v1/ledger.proto", "blockhie/v1/peer.proto"] {
         assert_eq!(served.file.iter().find(|served| served.name() == file), Some(&compile(file)));
     }
-    assert_eq!(served.file.len(), 2);
+    assert_eq!(served.file.len(), 3);
 }

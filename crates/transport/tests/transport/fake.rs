@@ -6,8 +6,8 @@ use blockhie_core::{
     UncheckedBlock, Unverified, Verified,
 };
 use blockhie_transport::{
-    Answer, ConversionError, HeaderRow, Hello, LedgerService, Limits, PeerInfo, PeerService, ServeError, ServiceError,
-    serve_with,
+    Answer, BulkService, ConversionError, HeaderRow, Hello, LedgerService, Limits, PeerInfo, PeerService, ServeError,
+    ServiceError, serve_with,
 };
 use futures::StreamExt;
 use futures::future::ready;
@@ -34,12 +34,14 @@ pub(crate) struct Fake {
     pub(crate) refused: Mutex<Vec<String>>,
     /// Answered instead of a result, if set.
     pub(crate) error: Mutex<Option<ServiceError>>,
+    /// Serves no `blockhie.v1.Peer`.
+    pub(crate) frozen: bool,
     /// Bytes of a receipt.
     pub(crate) receipt_bytes: AtomicUsize,
 }
 
 impl Fake {
-    fn answer<T: Send + 'static>(&self, value: T) -> Answer<'_, T> {
+    pub(crate) fn answer<T: Send + 'static>(&self, value: T) -> Answer<'_, T> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         Box::pin(ready(match &*self.error.lock().unwrap() {
             Some(error) => Err(error.clone()),
@@ -143,6 +145,9 @@ impl PeerService for Fake {
         assert!(remote.ip().is_loopback());
         self.refused.lock().unwrap().push(error.to_string());
     }
+    fn bulk(self: Arc<Self>) -> Option<Arc<dyn BulkService>> {
+        if self.frozen { None } else { Some(self) }
+    }
 }
 
 impl LedgerService for Fake {
@@ -233,9 +238,18 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) async fn start(limits: Limits) -> Self {
+        Self::start_fake(Fake::default(), limits).await
+    }
+
+    /// One that serves the frozen contract alone.
+    pub(crate) async fn start_frozen(limits: Limits) -> Self {
+        Self::start_fake(Fake { frozen: true, ..Fake::default() }, limits).await
+    }
+
+    async fn start_fake(fake: Fake, limits: Limits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let fake = Arc::new(Fake::default());
+        let fake = Arc::new(fake);
         let (stop, stopped) = oneshot::channel::<()>();
         let (peers, ledger) = (Arc::clone(&fake), Arc::clone(&fake));
         let task = tokio::spawn(serve_with(listener, peers, ledger, limits, async move {

@@ -107,7 +107,7 @@ async fn errors_keep_their_class_and_text() {
 async fn health_and_reflection_answer() {
     let node = Node::start(Limits::default()).await;
     let mut health = HealthClient::new(node.channel().await);
-    for service in ["", "Discovery", "Synchronization", "blockhie.v1.Ledger"] {
+    for service in ["", "Discovery", "Synchronization", "blockhie.v1.Ledger", "blockhie.v1.Peer"] {
         let answer = health.check(HealthCheckRequest { service: service.into() }).await.unwrap().into_inner();
         assert_eq!(answer.status(), ServingStatus::Serving, "{service}");
     }
@@ -123,7 +123,7 @@ async fn health_and_reflection_answer() {
         panic!("a list of services");
     };
     let names: Vec<_> = list.service.into_iter().map(|service| service.name).collect();
-    for name in ["Discovery", "Synchronization", "blockhie.v1.Ledger", "grpc.health.v1.Health"] {
+    for name in ["Discovery", "Synchronization", "blockhie.v1.Ledger", "blockhie.v1.Peer", "grpc.health.v1.Health"] {
         assert!(names.iter().any(|known| known == name), "{name} in {names:?}");
     }
     for symbol in ["Synchronization.BlockTo", "Block", "blockhie.v1.TipResponse"] {
