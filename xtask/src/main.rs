@@ -41,11 +41,15 @@ Usage: cargo xtask <command>
   env           build the RocksDB archive if it is missing and print the
                 `export NAME=value` lines that make cargo link it
   cargo <args>  run cargo with that environment
-  kill9 [N]     kill -9 a node under load N times (50), then any process of
-                the demo's system while records, readings and links come in,
-                and look for losses; the last line is `kill9: ok`
-                  --rounds R       kills of the second part (half of N)
+  kill9 [N]     kill -9 a node under load N times (50), every third time
+                again while it comes back, then any process of the demo's
+                system while records, readings and links come in, and look for
+                losses; the last line is `kill9: ok`
+                  --rounds R       kills of the second part (half of N, 25)
                   --seed S         the same victims and pauses again
+  crash [N]     let a node die at every failpoint N times (10): while it is
+                made, starts, works, is backed up and restored, and look for
+                losses; the last line is `crash: ok`
   soak          four nodes of each chain under a steady load: waits, fairness,
                 losses, memory; the last line is `soak: ok`
                   --tps T          transactions a second at each node (7)
@@ -79,6 +83,7 @@ fn main() -> ExitCode {
         }
         ["demo", rest @ ..] => with(demo::Options::parse(rest), |options| demo::run(&root(), options)),
         ["kill9", rest @ ..] => with(kill9::Options::parse(rest), |options| kill9::run(&root(), options)),
+        ["crash", rest @ ..] => with(kill9::passes(rest), |passes| kill9::crash(&root(), *passes)),
         ["soak", rest @ ..] => with(soak::Options::parse(rest), |options| soak::run(&root(), options)),
         ["test"] => Ok(exit(checks::run(&root()))),
         ["env"] => print_environment(),

@@ -3,6 +3,8 @@
 // Each test binary uses its part of this module.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod load;
+
 use blockhie_core::{SecretKey, keyfile};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
