@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 mod checks;
 mod demo;
+mod disk;
 mod edges;
 mod kill9;
 mod process;
@@ -50,6 +51,10 @@ Usage: cargo xtask <command>
   crash [N]     let a node die at every failpoint N times (10): while it is
                 made, starts, works, is backed up and restored, and look for
                 losses; the last line is `crash: ok`
+  powercut [N]  cut the power N times (50) under a loaded node's disk, an ext4
+                image; `powercut: ok`, or SKIPPED with the reason
+  fulldisk [N]  fill and free a disk of 64 MiB N times (20) under a store and
+                a loaded node; `fulldisk: ok`, or SKIPPED with the reason
   soak          four nodes of each chain under a steady load: waits, fairness,
                 losses, memory; the last line is `soak: ok`
                   --tps T          transactions a second at each node (7)
@@ -84,6 +89,8 @@ fn main() -> ExitCode {
         ["demo", rest @ ..] => with(demo::Options::parse(rest), |options| demo::run(&root(), options)),
         ["kill9", rest @ ..] => with(kill9::Options::parse(rest), |options| kill9::run(&root(), options)),
         ["crash", rest @ ..] => with(kill9::passes(rest), |passes| kill9::crash(&root(), *passes)),
+        ["powercut", rest @ ..] => with(disk::count(rest), |cuts| disk::powercut(&root(), *cuts)),
+        ["fulldisk", rest @ ..] => with(disk::count(rest), |fillings| disk::fulldisk(&root(), *fillings)),
         ["soak", rest @ ..] => with(soak::Options::parse(rest), |options| soak::run(&root(), options)),
         ["test"] => Ok(exit(checks::run(&root()))),
         ["env"] => print_environment(),
