@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 mod checks;
 mod demo;
+mod disk;
 mod edges;
 mod fuzz;
 mod kill9;
@@ -42,11 +43,19 @@ Usage: cargo xtask <command>
   env           build the RocksDB archive if it is missing and print the
                 `export NAME=value` lines that make cargo link it
   cargo <args>  run cargo with that environment
-  kill9 [N]     kill -9 a node under load N times (50), then any process of
-                the demo's system while records, readings and links come in,
-                and look for losses; the last line is `kill9: ok`
-                  --rounds R       kills of the second part (half of N)
+  kill9 [N]     kill -9 a node under load N times (50), every third time
+                again while it comes back, then any process of the demo's
+                system while records, readings and links come in, and look for
+                losses; the last line is `kill9: ok`
+                  --rounds R       kills of the second part (half of N, 25)
                   --seed S         the same victims and pauses again
+  crash [N]     let a node die at every failpoint N times (10): while it is
+                made, starts, works, is backed up and restored, and look for
+                losses; the last line is `crash: ok`
+  powercut [N]  cut the power N times (50) under a loaded node's disk, an ext4
+                image; `powercut: ok`, or SKIPPED with the reason
+  fulldisk [N]  fill and free a disk of 64 MiB N times (20) under a store and
+                a loaded node; `fulldisk: ok`, or SKIPPED with the reason
   soak          four nodes of each chain under a steady load: waits, fairness,
                 losses, memory; the last line is `soak: ok`
                   --tps T          transactions a second at each node (7)
@@ -84,6 +93,9 @@ fn main() -> ExitCode {
         }
         ["demo", rest @ ..] => with(demo::Options::parse(rest), |options| demo::run(&root(), options)),
         ["kill9", rest @ ..] => with(kill9::Options::parse(rest), |options| kill9::run(&root(), options)),
+        ["crash", rest @ ..] => with(kill9::passes(rest), |passes| kill9::crash(&root(), *passes)),
+        ["powercut", rest @ ..] => with(disk::count(rest), |cuts| disk::powercut(&root(), *cuts)),
+        ["fulldisk", rest @ ..] => with(disk::count(rest), |fillings| disk::fulldisk(&root(), *fillings)),
         ["soak", rest @ ..] => with(soak::Options::parse(rest), |options| soak::run(&root(), options)),
         ["fuzz", rest @ ..] => with(fuzz::Options::parse(rest), |options| fuzz::run(&root(), options)),
         ["test"] => Ok(exit(checks::run(&root()))),

@@ -1,63 +1,29 @@
-//! kill -9 of a node under load, again and again: nothing acknowledged is missing afterwards, `fsck` finds nothing, and
-//! both nodes agree. `cargo xtask kill9 50` runs it fifty times.
+//! kill -9 of a node under load, again and again, and in the middle of coming back: nothing acknowledged is missing
+//! afterwards, `fsck` finds nothing, and both nodes agree. `cargo xtask kill9 300` runs it three hundred times.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking; helpers outside of #[test] do too")]
 
 mod common;
 
-use blockhie_core::{ChainId, SecretKey, Transaction, TxHash, TxStatus, sha256};
+use blockhie_core::{TxHash, TxStatus};
 use blockhie_transport::LedgerClient;
-use common::{PATIENCE, Running, succeed, text, two_members};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use common::load::{Dice, Load, chain_of, missing, percentile};
+use common::{PATIENCE, Running, emr_node, succeed, text, two_members};
+use std::io::Read;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 /// Acknowledgements in each round at least, before the kill.
 const ENOUGH: usize = 20;
 /// Submissions under way at once.
 const IN_FLIGHT: u64 = 16;
-
-fn now_ms() -> u64 {
-    u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
-}
-
-fn record(chain: &ChainId, sender: u64, serial: u64) -> Transaction<blockhie_core::Unverified> {
-    let commitment = sha256(&[&sender.to_be_bytes(), &serial.to_be_bytes(), &now_ms().to_be_bytes()]);
-    let payload = [&[0x0a, 0x20], commitment.as_bytes().as_slice()].concat();
-    let secret = SecretKey::from_seed(sha256(&[b"sender", &sender.to_be_bytes()]).0);
-    Transaction::sign(chain, &secret, now_ms(), 1, None, &payload).into_unverified()
-}
-
-#[derive(Default)]
-struct Load {
-    acknowledged: Mutex<Vec<TxHash>>,
-    refused: AtomicU64,
-}
-
-/// Submits one after the other until the node is gone.
-async fn submit(load: Arc<Load>, address: String, chain: ChainId, sender: u64) {
-    let Ok(client) = LedgerClient::connect(&address).await else { return };
-    for serial in 0.. {
-        let tx = record(&chain, sender, serial);
-        match client.submit(&tx).await {
-            Ok(hash) => load.acknowledged.lock().unwrap().push(hash),
-            Err(_) => {
-                load.refused.fetch_add(1, Ordering::Relaxed);
-                return;
-            }
-        }
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
-
-async fn missing(address: &str, hashes: &[TxHash]) -> usize {
-    let client = LedgerClient::connect(address).await.unwrap();
-    let mut missing = 0;
-    for hash in hashes {
-        missing += usize::from(client.status(*hash).await.unwrap() == TxStatus::Unknown);
-    }
-    missing
-}
+/// Between two submissions of one sender: what is acknowledged must also fit into the blocks.
+const PAUSE: Duration = Duration::from_millis(20);
+/// After [`ENOUGH`] the kill comes within this time, ms: before, in and after blocks and syncs.
+const KILL_WITHIN_MS: u64 = 450;
 
 /// Both nodes have committed everything.
 async fn all_committed(addresses: &[&str], hashes: &[TxHash]) {
@@ -82,50 +48,62 @@ async fn agree(a: &str, b: &str) {
     }
 }
 
+/// Starts a node that was killed under load, and kills it again after `delay`. Answers whether that was before it said
+/// that it is ready: then it was reading its store.
+async fn kill_coming_back(dir: &Path, delay: Duration) -> bool {
+    let mut half = emr_node()
+        .args(["run", "--listen", "127.0.0.1:0", "--data-dir", text(dir)])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    tokio::time::sleep(delay).await;
+    half.kill().unwrap();
+    half.wait().unwrap();
+    let mut said = String::new();
+    half.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    said.is_empty()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_by_kill_9() {
     let kills: u64 = std::env::var("BLOCKHIE_KILLS").map_or(3, |text| text.parse().expect("BLOCKHIE_KILLS: a number"));
     let root = tempfile::tempdir().unwrap();
     let [a, b] = two_members(root.path());
     let steady = Running::start(&b, &[]);
-    let genesis = LedgerClient::connect(&steady.address).await.unwrap().genesis().await.unwrap();
-    let chain = blockhie_core::Genesis::from_bytes(&genesis).unwrap().chain_id();
+    let chain = chain_of(&steady.address).await;
     let load = Arc::new(Load::default());
+    let mut dice = Dice(kills);
+    let started = Instant::now();
     let mut victim = Running::start(&a, &[&steady.address]);
+    let mut restarts = vec![started.elapsed()];
+    let mut coming_back = 0;
     for round in 0..kills {
-        let tasks: Vec<_> = (0..IN_FLIGHT)
-            .map(|task| tokio::spawn(submit(load.clone(), victim.address.clone(), chain, round * IN_FLIGHT + task)))
-            .collect();
-        let before = load.acknowledged.lock().unwrap().len();
-        let deadline = tokio::time::Instant::now() + PATIENCE;
-        while load.acknowledged.lock().unwrap().len() < before + ENOUGH {
-            assert!(tokio::time::Instant::now() < deadline, "round {round}: the load does not get through");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        // Up to 650 ms more, other each time: before, in and after blocks and syncs.
-        tokio::time::sleep(Duration::from_millis((round * 137) % 650)).await;
+        let senders = round * IN_FLIGHT..(round + 1) * IN_FLIGHT;
+        let before = load.count();
+        let tasks = load.begin(&victim.address, chain, senders, PAUSE);
+        load.reaches(before + ENOUGH).await;
+        tokio::time::sleep(Duration::from_millis(dice.below(KILL_WITHIN_MS))).await;
         victim.kill();
         for task in tasks {
             task.await.unwrap();
         }
-        if round % 5 == 4 {
-            // and once more in the middle of coming back
-            let half = common::emr_node()
-                .args(["run", "--listen", "127.0.0.1:0", "--data-dir", text(&a)])
-                .stdout(std::process::Stdio::null())
-                .stderr(std::process::Stdio::null())
-                .spawn();
-            let mut half = half.unwrap();
-            tokio::time::sleep(Duration::from_millis(5 + (round * 7) % 60)).await;
-            half.kill().unwrap();
-            half.wait().unwrap();
+        if round % 3 == 2 {
+            let usual = u64::try_from(percentile(&restarts, 50).as_millis()).unwrap();
+            let delay = Duration::from_millis(dice.below(usual));
+            coming_back += u64::from(kill_coming_back(&a, delay).await);
         }
+        let started = Instant::now();
         victim = Running::start(&a, &[&steady.address]);
-        let since = load.acknowledged.lock().unwrap()[before..].to_vec();
-        assert_eq!(missing(&victim.address, &since).await, 0, "after kill {}", round + 1);
+        restarts.push(started.elapsed());
+        assert_eq!(missing(&victim.address, &load.since(before)).await, 0, "after kill {}", round + 1);
+        if round % 50 == 49 {
+            println!("{} kills, {} acknowledged", round + 1, load.count());
+        }
     }
-    let acknowledged = load.acknowledged.lock().unwrap().clone();
+    let acknowledged = load.since(0);
     assert!(load.refused.load(Ordering::Relaxed) >= kills, "each kill met submissions under way");
+    assert!(coming_back * 10 >= kills, "{coming_back} kills of a node coming back, expected a tenth of {kills}");
     all_committed(&[&victim.address, &steady.address], &acknowledged).await;
     agree(&victim.address, &steady.address).await;
     for node in [victim, steady] {
@@ -136,5 +114,7 @@ async fn nothing_acknowledged_is_lost_by_kill_9() {
         let report = succeed(&["fsck", "--data-dir", text(dir)]);
         assert!(report.contains("differences  0"), "{report}");
     }
-    println!("{kills} kills, {} acknowledged, 0 missing, fsck 0 differences on both", acknowledged.len());
+    let (count, p50, p99) = (acknowledged.len(), percentile(&restarts, 50), percentile(&restarts, 99));
+    println!("{kills} kills under load, {coming_back} more of a node coming back; {count} acknowledged, 0 missing");
+    println!("fsck 0 differences on both; restart p50 {} ms, p99 {} ms", p50.as_millis(), p99.as_millis());
 }

@@ -5,7 +5,7 @@ use blockhie_core::genesis::GenesisError;
 use blockhie_core::keyfile::{self, KeyFileError};
 use blockhie_core::{Genesis, Ledger, LedgerError, OpaqueApp, SecretKey, StoreError};
 use blockhie_pow::ProofOfWork;
-use blockhie_store::RocksStore;
+use blockhie_store::{RocksStore, failpoint};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -67,11 +67,13 @@ fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> DataD
     move |source| DataDirError::Io { path, action, source }
 }
 
-/// Writes a new file and syncs it.
+/// Writes a new file and syncs it and its name.
 fn write_new(path: &Path, text: &str) -> Result<(), DataDirError> {
     let mut file = std::fs::File::create_new(path).map_err(io(path, "create"))?;
     file.write_all(text.as_bytes()).map_err(io(path, "write"))?;
-    file.sync_all().map_err(io(path, "sync"))
+    file.sync_all().map_err(io(path, "sync"))?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(io(folder, "sync the folder"))
 }
 
 fn read_text(path: &Path) -> Result<String, DataDirError> {
@@ -128,15 +130,20 @@ impl DataDir {
             return Err(DataDirError::NotEmpty { path: self.path.display().to_string(), found });
         }
         keyfile::write_new(&self.file("key"), secret)?;
+        failpoint::reach("init.key");
         let mine = genesis.is_open() || genesis.member_index(&secret.public()).is_some();
         let config = Config { mine, ..defaults.clone() };
         write_new(&self.file("config.toml"), &config.commented())?;
+        failpoint::reach("init.config");
         let store = Arc::new(RocksStore::create(&self.file("store"), genesis, &config.store)?);
         // Block 0 is written when a ledger is opened; a store without it is not what fsck re-derives. No application
         // sees anything of it.
         drop(Ledger::open(store, Arc::new(ProofOfWork::new(genesis)), Arc::new(OpaqueApp))?);
+        failpoint::reach("init.store");
         // Last: a folder without it is one whose making was cut short.
-        write_genesis(&self.file("genesis.toml"), genesis)
+        write_genesis(&self.file("genesis.toml"), genesis)?;
+        failpoint::reach("init.done");
+        Ok(())
     }
 
     fn initialised(&self, name: &'static str) -> Result<PathBuf, DataDirError> {

@@ -239,6 +239,9 @@ impl Driver {
                 if self.refusing.store.take().is_some() {
                     tracing::info!("the store writes again: taking and mining");
                 }
+                if wrote {
+                    blockhie_store::failpoint::reach("turn.durable");
+                }
                 self.publish();
                 actions
             }
@@ -260,6 +263,9 @@ impl Driver {
         }
         for action in actions {
             self.perform(action, turn);
+        }
+        if wrote {
+            blockhie_store::failpoint::reach("turn.answered");
         }
     }
 

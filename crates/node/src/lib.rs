@@ -15,5 +15,7 @@ mod verifier;
 
 /// The ledger core, for binaries that depend on this crate alone.
 pub use blockhie_core as core;
+/// Where a node can be made to die, for tests; nothing without the feature `failpoints`.
+pub use blockhie_store::failpoint;
 pub use config::{Config, ConfigError};
 pub use node::{Node, NodeBuilder, NodeError};

@@ -11,6 +11,7 @@ use blockhie_core::{
 };
 use blockhie_engine::{Engine, EngineConfig, Event};
 use blockhie_pow::ProofOfWork;
+use blockhie_store::failpoint;
 use blockhie_transport::{Limits, ServeError, ServiceError};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::collections::BTreeSet;
@@ -131,6 +132,7 @@ impl NodeBuilder {
         let genesis = Genesis::from_bytes(&self.store.snapshot().meta()?.genesis).map_err(LedgerError::from)?;
         let mut ledger =
             Ledger::open(self.store.clone(), Arc::new(ProofOfWork::new(&genesis)), self.application.clone())?;
+        failpoint::reach("start.ledger");
         ledger.set_mempool_limit(self.config.mempool_transactions);
         let waiting = waiting(self.store.as_ref())?;
         let miner_key = self.miner_key(&genesis)?;
@@ -141,6 +143,7 @@ impl NodeBuilder {
             "" => None,
             address => Some(listen(address, "--metrics").await?),
         };
+        failpoint::reach("start.listening");
         let metrics_address = metrics_listener.as_ref().map(TcpListener::local_addr).transpose().map_err(system)?;
         let address = listener.local_addr().map_err(system)?;
 

@@ -1,6 +1,7 @@
 //! Ciphertext in a folder, one file a blob.
 
 use crate::errors::{io, not_a_store};
+use crate::failpoint;
 use crate::files::{make_folder, replace_file, sync_folder};
 use crate::marker::{self, BLOBS, State};
 use blockhie_core::{BlobStore, Hash32, StoreError};
@@ -103,6 +104,7 @@ impl BlobStore for FolderBlobs {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(io("remove", &file, &error)),
             Ok(()) | Err(_) => {}
         }
+        failpoint::reach("blob.removed");
         // Also when it was gone: whoever removed it may have been killed before the sync.
         let folder = file.parent().expect("a blob's file is two folders below the root");
         if folder.is_dir() { sync_folder(folder) } else { Ok(()) }

@@ -1,6 +1,7 @@
 //! Durable steps on files and folders: a name is durable when the folder that holds it is synced.
 
 use crate::errors::io;
+use crate::failpoint;
 use blockhie_core::StoreError;
 use std::fs::{DirBuilder, File};
 use std::io::{ErrorKind, Write};
@@ -29,21 +30,32 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), StoreError> {
         Err(error) if error.kind() != ErrorKind::AlreadyExists || !path.is_dir() => {
             Err(io("make the folder", path, &error))
         }
-        Ok(()) | Err(_) => sync_folder(holder(path)),
+        made => {
+            if made.is_ok() {
+                failpoint::reach("folder.made");
+            }
+            sync_folder(holder(path))
+        }
     }
 }
 
 /// Puts a whole file at `target`: written beside it as `temporary` (same file system), synced, moved, folder synced.
 /// A crash leaves the old file or the new one, and perhaps `temporary`.
 pub(crate) fn replace_file(temporary: &Path, target: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    failpoint::reach("file.begun");
     let write = || {
         let mut file = File::create(temporary)?;
         file.write_all(bytes)?;
+        failpoint::reach("file.written");
         file.sync_all()
     };
     write().map_err(|error| io("write", temporary, &error))?;
+    failpoint::reach("file.synced");
     std::fs::rename(temporary, target).map_err(|error| io("move into place", target, &error))?;
-    sync_folder(holder(target))
+    failpoint::reach("file.moved");
+    sync_folder(holder(target))?;
+    failpoint::reach("file.durable");
+    Ok(())
 }
 
 /// Copies a file and syncs the copy; the folder is left to the caller.
@@ -51,6 +63,7 @@ pub(crate) fn copy_file(from: &Path, to: &Path) -> Result<(), StoreError> {
     let copy = || {
         let mut target = File::create(to)?;
         std::io::copy(&mut File::open(from)?, &mut target)?;
+        failpoint::reach("copy.written");
         target.sync_all()
     };
     copy().map_err(|error| io("copy", from, &error))

@@ -2,6 +2,7 @@
 
 use crate::config::StoreConfig;
 use crate::errors::rocks;
+use crate::failpoint;
 use crate::marker::{self, KEY_VALUE, State};
 use crate::rocks::{begin, open_database, write_synced};
 use blockhie_core::StoreError;
@@ -39,11 +40,13 @@ impl KeyValue {
         let new = matches!(marker::look(path, KEY_VALUE)?, State::Nothing | State::Making);
         if new {
             begin("create a map", path, KEY_VALUE)?;
+            failpoint::reach("map.marked");
         } else {
             marker::expect_ready(path, KEY_VALUE)?;
         }
         let db = open_database(path, &config, &[], new)?;
         if new {
+            failpoint::reach("map.made");
             marker::write(path, KEY_VALUE, State::Ready)?;
         }
         Ok(Self { db, path: path.to_owned() })
@@ -81,6 +84,7 @@ impl KeyValue {
     pub fn scrub(&self, keys: &[&[u8]]) -> Result<(), StoreError> {
         // The log that holds the old values goes once what it covers is in tables.
         self.db.flush().map_err(|error| rocks("flush", &self.path, error))?;
+        failpoint::reach("map.flushed");
         let mut options = CompactOptions::default();
         options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
         for key in keys {

@@ -13,6 +13,7 @@ mod codec;
 mod columns;
 mod config;
 mod errors;
+pub mod failpoint;
 mod files;
 mod keyvalue;
 mod marker;

@@ -6,6 +6,7 @@ use crate::columns::{
 };
 use crate::config::{StoreConfig, options};
 use crate::errors::{io, not_a_store, occupied, rocks};
+use crate::failpoint;
 use crate::files::{copy_file, make_folder, sync_folder};
 use crate::marker::{self, Kind, LEDGER, State};
 use blockhie_core::store::{Batch, FORMAT_VERSION, Meta, Op};
@@ -35,9 +36,13 @@ impl RocksStore {
     /// [`StoreError::Locked`], and those of the medium.
     pub fn create(path: &Path, genesis: &Genesis, config: &StoreConfig) -> Result<Self, StoreError> {
         begin("create a store", path, LEDGER)?;
+        failpoint::reach("create.marked");
         let store = Self { db: open_database(path, config, &NAMES, true)?, path: path.to_owned() };
+        failpoint::reach("create.made");
         store.commit(vec![Op::Meta(Meta::new(genesis))])?;
+        failpoint::reach("create.genesis");
         marker::write(path, LEDGER, State::Ready)?;
+        failpoint::reach("create.ready");
         Ok(store)
     }
 
@@ -76,9 +81,13 @@ impl RocksStore {
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             make_folder(parent)?;
         }
+        failpoint::reach("backup.begun");
         let made = Checkpoint::new(&self.db).and_then(|checkpoint| checkpoint.create_checkpoint(path));
         made.map_err(|error| rocks(action, path, error))?;
-        marker::write(path, LEDGER, State::Backup)
+        failpoint::reach("backup.copied");
+        marker::write(path, LEDGER, State::Backup)?;
+        failpoint::reach("backup.ready");
+        Ok(())
     }
 
     /// Copies the backup in `backup` to `path` (absent, empty, or left by an interrupted creation), reads everything
@@ -98,6 +107,7 @@ impl RocksStore {
             State::Nothing | State::Making => return Err(not_a_store(backup, "there is no whole backup in it")),
         }
         begin("restore a backup", path, LEDGER)?;
+        failpoint::reach("restore.marked");
         for entry in std::fs::read_dir(backup).map_err(|error| io("list", backup, &error))? {
             let entry = entry.map_err(|error| io("list", backup, &error))?;
             let name = entry.file_name();
@@ -107,9 +117,13 @@ impl RocksStore {
             }
         }
         sync_folder(path)?;
+        failpoint::reach("restore.copied");
         let store = Self::open_checked(path, expected, config)?;
+        failpoint::reach("restore.opened");
         store.verify()?;
+        failpoint::reach("restore.verified");
         marker::write(path, LEDGER, State::Ready)?;
+        failpoint::reach("restore.ready");
         Ok(store)
     }
 
@@ -134,7 +148,11 @@ impl RocksStore {
 
     /// Opens a folder whose marker was looked at.
     fn open_checked(path: &Path, expected: Option<&ChainId>, config: &StoreConfig) -> Result<Self, StoreError> {
-        let store = Self { db: open_database(path, config, &NAMES, false)?, path: path.to_owned() };
+        failpoint::reach("open.begun");
+        let opened =
+            failpoint::at_each_new_file("open.recovering", path, || open_database(path, config, &NAMES, false));
+        let store = Self { db: opened?, path: path.to_owned() };
+        failpoint::reach("open.recovered");
         let view = store.view();
         let meta = view.meta()?;
         if meta.format_version != FORMAT_VERSION {
@@ -157,6 +175,7 @@ impl RocksStore {
         }
         check_tip(&view, &meta)?;
         drop(view);
+        failpoint::reach("open.checked");
         Ok(store)
     }
 }
@@ -238,7 +257,17 @@ pub(crate) fn open_database(path: &Path, config: &StoreConfig, names: &[&str], c
 
 /// One atomic batch, durable when this returns.
 pub(crate) fn write_synced(db: &DB, path: &Path, batch: WriteBatch) -> Result<(), StoreError> {
+    failpoint::reach("batch.begun");
     let mut options = WriteOptions::default();
-    options.set_sync(true);
-    db.write_opt(batch, &options).map_err(|error| rocks("write", path, error))
+    // Only where a crash between the two is asked for they are two steps.
+    let apart = failpoint::is_armed("batch.written");
+    options.set_sync(!apart);
+    let mut written = db.write_opt(batch, &options);
+    if apart {
+        failpoint::reach("batch.written");
+        written = written.and_then(|()| db.flush_wal(true));
+    }
+    written.map_err(|error| rocks("write", path, error))?;
+    failpoint::reach("batch.synced");
+    Ok(())
 }

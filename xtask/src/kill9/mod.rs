@@ -1,5 +1,5 @@
-//! `cargo xtask kill9`: kill -9 of a node under load (the crash test of `emr-node`), then of anything in the whole system
-//! while people publish, push and link.
+//! `cargo xtask kill9`: kill -9 of a node under load and while it comes back (the crash test of `emr-node`), then of
+//! anything in the whole system while people publish, push and link. `cargo xtask crash`: death at every failpoint.
 
 mod town;
 mod work;
@@ -16,6 +16,10 @@ use work::Work;
 
 /// Kills of the first part.
 const DEFAULT_KILLS: u32 = 50;
+/// Kills of the second part at most, where nothing else is asked for: each takes seconds.
+const MAX_DEFAULT_ROUNDS: u32 = 25;
+/// Passes of `crash`.
+const DEFAULT_PASSES: u32 = 10;
 /// Between two kills of the second part, ms: long enough that all come back and work goes on, and short against the
 /// time that a link takes.
 const BETWEEN_KILLS_MS: (u64, u64) = (500, 3_500);
@@ -50,7 +54,7 @@ impl Options {
             }
         }
         let kills = kills.unwrap_or(DEFAULT_KILLS);
-        Ok(Self { kills, rounds: rounds.unwrap_or(kills.div_ceil(2)), seed })
+        Ok(Self { kills, rounds: rounds.unwrap_or(kills.div_ceil(2).min(MAX_DEFAULT_ROUNDS)), seed })
     }
 }
 
@@ -65,6 +69,30 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         part_two(root, options)?;
     }
     println!("kill9: ok");
+    Ok(())
+}
+
+/// Reads the number of passes of `crash`; an error is one of usage.
+pub(crate) fn passes(words: &[&str]) -> Result<u32> {
+    match words {
+        [] => Ok(DEFAULT_PASSES),
+        [number] => number.parse().with_context(|| format!("crash: expected a number of passes, got `{number}`")),
+        _ => bail!("crash: expected one number at most, got `{}`", words.join(" ")),
+    }
+}
+
+/// A node, built with failpoints, dies at each of them in each pass. The last line is `crash: ok`.
+pub(crate) fn crash(root: &Path, passes: u32) -> Result<()> {
+    let variables = rocksdb::environment(root)?;
+    let build = ["test", "--package", "emr-node", "--features", "failpoints", "--test", "failpoints"];
+    Tool::cargo()
+        .args(build)
+        .args(["--", "--nocapture"])
+        .envs(&variables)
+        .env("BLOCKHIE_CRASH_PASSES", passes.to_string())
+        .dir(root)
+        .run()?;
+    println!("crash: ok");
     Ok(())
 }
 
@@ -148,6 +176,9 @@ mod tests {
         assert_eq!(Options::parse(&[]).unwrap(), Options { kills: 50, rounds: 25, seed: None });
         let all = Options::parse(&["3", "--rounds", "7", "--seed", "9"]).unwrap();
         assert_eq!(all, Options { kills: 3, rounds: 7, seed: Some(9) });
+        assert_eq!(Options::parse(&["300"]).unwrap(), Options { kills: 300, rounds: 25, seed: None });
+        assert_eq!((passes(&[]).unwrap(), passes(&["3"]).unwrap()), (10, 3));
+        assert!(passes(&["x"]).is_err() && passes(&["1", "2"]).is_err());
         for wrong in [&["x"][..], &["1", "2"], &["--rounds"], &["--rounds", "x"], &["--nonsense"]] {
             assert!(Options::parse(wrong).is_err(), "{wrong:?}");
         }

@@ -3,6 +3,8 @@
 // Each test binary uses its part of this module.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod load;
+
 use blockhie_core::{SecretKey, keyfile};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -75,14 +77,19 @@ impl Running {
         for peer in peers {
             command.args(["--peer", peer]);
         }
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log")).expect("a log");
+        Self::spawn(command, &dir.join("log"))
+    }
+
+    /// Starts this command, its log appended to a file, and waits for its line.
+    pub fn spawn(mut command: Command, log_path: &Path) -> Self {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(log_path).expect("a log");
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("the binary runs");
         let mut line = String::new();
         let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
         stdout.read_line(&mut line).expect("a line");
         let field = |name: &str| {
             let value = line.split_whitespace().find_map(|word| word.strip_prefix(name));
-            value.unwrap_or_else(|| panic!("{name} in {line:?}; see {}", dir.join("log").display())).to_owned()
+            value.unwrap_or_else(|| panic!("{name} in {line:?}; see {}", log_path.display())).to_owned()
         };
         assert!(line.starts_with("ready "), "{line}");
         Self { child, address: field("listen="), height: field("height=").parse().expect("a number") }

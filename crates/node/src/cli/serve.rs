@@ -47,6 +47,7 @@ pub(super) async fn serve(kind: &NodeKind, args: RunArgs) -> Result<()> {
     if genesis.is_open() {
         tracing::warn!("OPEN chain: anybody may mine, nothing becomes final. For development only.");
     }
+    blockhie_store::failpoint::reach("start.ready");
     let ready = announce(&node);
     let result = match ready {
         Ok(()) => {

@@ -3,6 +3,7 @@
 mod blobs;
 mod crash;
 mod keyvalue;
+mod points;
 mod refusals;
 mod rocks;
 
