@@ -13,6 +13,7 @@ use blockhie_packing::FairFirst;
 use std::collections::BTreeMap;
 
 mod parked;
+mod siblings;
 mod waits;
 
 /// Every hash answers; a block weighs what its target says; λ stays 0.
