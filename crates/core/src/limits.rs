@@ -39,6 +39,16 @@ pub const MAX_RUN_HEADERS: usize = 1_024;
 /// Headers looked through for a receipt's run: 12 days of blocks a second. Who asks for a receipt whose quorum came
 /// later than that gets one that is not final.
 pub const MAX_RUN_SEARCH: u64 = 1 << 20;
+/// Siblings with one miner in a block (protocol page): what one member's flood can put into a block of others.
+pub const MAX_SIBLINGS_OF_MINER: usize = 2;
+/// Blocks beside the best chain that a template looks through. Without it whoever floods with stale blocks makes each
+/// template read them all; the lowest come first, so they leave the window and make room.
+pub const MAX_SIBLING_CANDIDATES: usize = 1_024;
+/// Missing blocks named at a time: all that one block can list on most chains, and more once these have come.
+pub const MAX_NAMED_BLOCKS: usize = 64;
+/// Most of (L + 1)·m, the transactions that one block commits with its siblings': its undo must stay below what a store
+/// takes as one value (32 MiB).
+pub const MAX_COMMITTED: u32 = 40_000;
 /// Rounds in which a template drops what would be void and picks again; each round drops at least one.
 pub const MAX_TEMPLATE_ROUNDS: usize = 8;
 

@@ -6,6 +6,7 @@
 mod chain;
 mod check;
 mod headers;
+mod siblings;
 mod template;
 
 pub use headers::{HeaderTip, UncheckedHeader};
@@ -18,6 +19,7 @@ use crate::consensus::{Consensus, ParentContext};
 use crate::crypto::PublicKey;
 use crate::error::{LedgerError, ReceiptError, SubmitError};
 use crate::genesis::Genesis;
+use crate::limits::MAX_COMMITTED;
 use crate::mempool::Mempool;
 use crate::merkle::{Peaks, head};
 use crate::query::{self, Tip};
@@ -119,9 +121,11 @@ impl Ledger {
         if chain_id != meta.chain_id {
             return Err(StoreError::ForeignChain { expected: chain_id, got: meta.chain_id }.into());
         }
-        if (genesis.sibling_window, genesis.sibling_limit) != (0, 0) {
-            let got = format!("W {} and L {}", genesis.sibling_window, genesis.sibling_limit);
-            return Err(LedgerError::NotBuilt { feature: "siblings", expected: "W 0 and L 0".into(), got });
+        let committed = (u32::from(genesis.sibling_limit) + 1) * genesis.max_transactions;
+        if committed > MAX_COMMITTED {
+            let expected = format!("(L + 1)·m of at most {MAX_COMMITTED}");
+            let feature = "blocks that commit so much with their siblings";
+            return Err(LedgerError::NotBuilt { feature, expected, got: committed.to_string() });
         }
         let tip = Tip {
             height: 0,
@@ -172,7 +176,7 @@ impl Ledger {
             judgement: Judgement::Valid,
         };
         meta.tip = Some(hash);
-        self.staged.blocks.insert(hash, block);
+        self.staged.blocks.insert(hash, Some(block));
         self.staged.index.insert(hash, row);
         self.staged.heights.insert(0, Some(hash));
         self.staged.meta = Some(meta);
@@ -323,12 +327,13 @@ impl Ledger {
         query::block(&self.view(), query::BlockQuery::Height(height))
     }
 
-    /// Whether a block was found sound here.
+    /// Whether a block was found sound here, and is kept.
     ///
     /// # Errors
     /// The store's.
     pub fn knows_block(&self, hash: &BlockHash) -> Result<bool, StoreError> {
-        Ok(self.view().index(hash)?.is_some())
+        let view = self.view();
+        view.index(hash)?.map_or(Ok(false), |row| siblings::is_held(&view, hash, &row))
     }
 
     /// A transaction, waiting or committed or carried by a block kept here.
