@@ -6,6 +6,7 @@
 //! [`serve`] runs both services with health and reflection under explicit [`Limits`]; [`PeerClient`] and
 //! [`LedgerClient`] are the other side.
 
+pub mod bucket;
 pub mod client;
 pub mod codec;
 pub mod convert;
@@ -16,6 +17,7 @@ pub mod pb;
 pub mod server;
 pub mod service;
 
+pub use bucket::{Bucket, Rate};
 pub use client::{LedgerClient, PeerClient, TipStream};
 pub use convert::ConversionError;
 pub use error::{ClientError, ServeError, ServiceError, class_of, code_of};
