@@ -21,6 +21,8 @@ mod rocksdb;
 mod running;
 mod soak;
 mod system;
+#[cfg(test)]
+mod threats;
 mod tools;
 
 const HELP: &str = "\
