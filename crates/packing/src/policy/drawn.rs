@@ -23,7 +23,7 @@ pub struct Random;
 ///
 /// Each item draws an exponential number from `ctx.seed`, `ctx.parent` and its id, divides it by its wait to the power
 /// of α, and the smallest are picked, which is the same distribution as drawing one after the other. Integers throughout,
-/// with 63 bits of precision. Items that have not waited come last. O(n), some 50 ns for each item.
+/// with 63 bits of precision. Items that have not waited come last. O(n), some 100 ns for each item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WaitSampling {
     alpha: u32,
