@@ -24,6 +24,7 @@ pub mod limits;
 mod mining;
 mod orphans;
 mod peers;
+mod side;
 mod submit;
 mod sync;
 

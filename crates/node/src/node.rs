@@ -4,6 +4,7 @@ use crate::config::{Config, ConfigError};
 use crate::driver::{Command, Driver, EngineHandle, QUEUE};
 use crate::miner::{Miner, MinerConfig};
 use crate::peers::{Peers, PeersConfig};
+use crate::quota::Quotas;
 use crate::services::Services;
 use crate::verifier::Verifier;
 use blockhie_core::{
@@ -129,6 +130,7 @@ impl NodeBuilder {
         let mut ledger =
             Ledger::open(self.store.clone(), Arc::new(ProofOfWork::new(&genesis)), self.application.clone())?;
         ledger.set_mempool_limit(self.config.mempool_transactions);
+        let remembered = self.store.snapshot().peers()?;
         let waiting = waiting(self.store.as_ref())?;
         let miner_key = self.miner_key(&genesis)?;
         let named = resolve(&self.config.peers).await?;
@@ -155,6 +157,8 @@ impl NodeBuilder {
             engine: engine.clone(),
             verifier: verifier.clone(),
             stop: stopped.clone(),
+            remembered,
+            seed: getrandom::u64().map_err(|error| NodeError::System(error.to_string()))?,
         });
         let recorder = PrometheusBuilder::new().build_recorder();
         let metrics = recorder.handle();
@@ -182,6 +186,7 @@ impl NodeBuilder {
             tokio::spawn(serve_metrics(listener, metrics.clone(), stopped.clone()));
         }
         tokio::spawn(peers.clone().route(peer_receiver));
+        tokio::spawn(peers.clone().fill());
         tokio::spawn(ticks(engine.clone(), stopped.clone()));
         for peer in named {
             peers.add(peer, true);
@@ -195,6 +200,7 @@ impl NodeBuilder {
             peers: peers_of,
             tip: tip.clone(),
             waits: Default::default(),
+            quotas: Quotas::new(self.config.sender_rate),
         };
         let services = Arc::new(services);
         let ended = until(stopped);
