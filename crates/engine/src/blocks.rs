@@ -2,8 +2,8 @@
 
 use crate::engine::Engine;
 use crate::event::{PeerId, Reply, Request, Ticket};
-use crate::limits::{BAN_SCORE, MAX_WALK, NEAR_BLOCKS};
-use blockhie_core::{BlockError, BlockHash, BlockQuery, ErrorClass, Imported, UncheckedBlock, genesis_block};
+use crate::limits::{MAX_WALK, NEAR_BLOCKS};
+use blockhie_core::{BlockError, BlockHash, BlockQuery, ErrorClass, Fault, Imported, UncheckedBlock, genesis_block};
 
 /// What became of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,9 @@ impl Engine {
         if let Some(state) = from.and_then(|peer| self.peers.get_mut(&peer)) {
             state.heard_ms = self.now.mono_ms;
         }
+        if self.is_too_much_beside(&block) {
+            return self.refuse_beside(&block, ticket);
+        }
         self.import(block, from, ticket.into_iter().collect(), 0);
     }
 
@@ -48,7 +51,7 @@ impl Engine {
                 self.import(block, Some(peer), Vec::new(), 0);
             }
             (BlockQuery::Hash(hash), Some(block)) => {
-                self.punish(peer, BAN_SCORE, format!("block: expected {hash}, got {}", block.claimed_hash));
+                self.report(peer, Fault::Answer, format!("block: expected {hash}, got {}", block.claimed_hash));
             }
             // It sent a block whose ancestor it cannot serve by hash: its best chain may be had by height.
             (BlockQuery::Hash(_), None) => {
@@ -76,6 +79,9 @@ impl Engine {
         while let Some(parent) = taken.pop() {
             for orphan in self.orphans.take_children(&parent) {
                 let hash = orphan.block.claimed_hash;
+                if self.is_too_much_beside(&orphan.block) {
+                    continue;
+                }
                 if let Verdict::Taken(_) = self.import_one(orphan.block, orphan.from, Vec::new(), 0) {
                     taken.push(hash);
                 }
@@ -96,7 +102,9 @@ impl Engine {
         }
         let bodies = self.bodies.of(&block);
         let old_tip = self.ledger.tip().hash;
-        match self.ledger.import(block.clone(), &bodies, self.now.wall_ms) {
+        let result = self.ledger.import(block.clone(), &bodies, self.now.wall_ms);
+        self.stored_beside(&block, &result);
+        match result {
             Ok(imported) => {
                 self.taken(&block, from, tickets, imported, old_tip);
                 Verdict::Taken(imported)
@@ -178,8 +186,8 @@ impl Engine {
         if from.is_some() && error.class() == ErrorClass::Invalid {
             self.refused(text.clone());
         }
-        if let Some(peer) = from.filter(|_| error.misbehaviour()) {
-            self.punish(peer, BAN_SCORE, text);
+        if let (Some(peer), Some(fault)) = (from, error.fault()) {
+            self.report(peer, fault, text);
         }
         Verdict::Refused { not_valid: matches!(error, BlockError::NotValid { .. }) }
     }

@@ -12,6 +12,10 @@ pub const DEFAULT_HASH_RATE: u64 = 1 << 15;
 /// of the threads' slices would mean nothing.
 pub const MAX_HASH_RATE: u64 = 1 << 32;
 
+/// Transactions a second of one sender: a gateway that publishes for a whole hospital sends some dozens, and no chain
+/// carries many times this.
+pub const DEFAULT_SENDER_RATE: u32 = 1_000;
+
 /// `config.toml` of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -34,6 +38,8 @@ pub struct Config {
     pub node_count: u32,
     /// Waiting transactions at most.
     pub mempool_transactions: usize,
+    /// Transactions a second that one sender may hand in; ten times as many at once.
+    pub sender_rate: u32,
     /// Below this many free bytes on the data folder's disk the node stops mining and accepting, and keeps serving.
     pub low_water_bytes: u64,
     /// Address of the Prometheus endpoint; empty: none.
@@ -54,6 +60,7 @@ impl Default for Config {
             node_index: 1,
             node_count: 1,
             mempool_transactions: MAX_MEMPOOL_TRANSACTIONS,
+            sender_rate: DEFAULT_SENDER_RATE,
             low_water_bytes: 256 << 20,
             metrics: String::new(),
             store: StoreConfig::default(),
@@ -122,6 +129,9 @@ impl Config {
             let expected = format!("1 to {MAX_MEMPOOL_TRANSACTIONS}");
             return Err(value("mempool_transactions", expected, self.mempool_transactions));
         }
+        if self.sender_rate == 0 {
+            return Err(value("sender_rate", "at least 1", self.sender_rate));
+        }
         self.store.check().map_err(|error| value("store", "budgets that RocksDB can work with", error))
     }
 
@@ -141,6 +151,7 @@ impl Config {
             ("node_index", "open chains only: this node's index, 1 to node_count"),
             ("node_count", "open chains only: how many nodes there are"),
             ("mempool_transactions", "waiting transactions at most"),
+            ("sender_rate", "transactions a second that one sender may hand in; ten times as many at once"),
             ("low_water_bytes", "free bytes below which the node stops mining and accepting, and keeps serving"),
             ("metrics", "address of the Prometheus endpoint /metrics; empty: none"),
             ("block_cache_bytes", "RocksDB: bytes for what was read from disk"),
@@ -196,6 +207,7 @@ mod tests {
             "miner_threads = 0",
             "node_index = 2",
             "mempool_transactions = 0",
+            "sender_rate = 0",
             "[store]\nmax_open_files = 1",
         ] {
             let error = Config::from_toml(text).unwrap_err().to_string();
