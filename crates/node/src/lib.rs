@@ -16,4 +16,5 @@ mod verifier;
 /// The ledger core, for binaries that depend on this crate alone.
 pub use blockhie_core as core;
 pub use config::{Config, ConfigError};
+pub use driver::SyncReport;
 pub use node::{Node, NodeBuilder, NodeError};

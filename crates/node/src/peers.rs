@@ -1,14 +1,16 @@
 //! Connections to peers: one task for each, which keeps it up, says Hello, and carries the engine's questions.
 
 mod book;
+mod fetch;
 mod told;
 
 use crate::driver::{EngineHandle, PeerCommand};
 use crate::verifier::Verifier;
-use blockhie_core::{BlockQuery, ChainId, ErrorClass, Tip, TxHash, U256};
+use blockhie_core::{BlockHash, BlockQuery, ChainId, ErrorClass, Tip, TxHash, U256};
 use blockhie_engine::{AskError, Event, PeerId, Request};
 use blockhie_transport::{ClientError, Hello, PeerClient};
 use book::{Inbound, Shunned};
+pub(crate) use fetch::{read_header, write_header};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,6 +37,8 @@ const MAX_TOLD: usize = 64;
 /// What every peer's task knows.
 pub(crate) struct Peers {
     chain: ChainId,
+    /// Block 0, where this node speaks `blockhie.v1.Peer`.
+    bulk: Option<BlockHash>,
     nonce: u64,
     listen: SocketAddr,
     tip: watch::Receiver<Tip>,
@@ -59,6 +63,7 @@ struct Entry {
 /// What a node is made of, for its peers.
 pub(crate) struct PeersConfig {
     pub(crate) chain: ChainId,
+    pub(crate) bulk: Option<BlockHash>,
     pub(crate) nonce: u64,
     pub(crate) listen: SocketAddr,
     pub(crate) tip: watch::Receiver<Tip>,
@@ -74,9 +79,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Peers {
     pub(crate) fn new(config: PeersConfig) -> Arc<Self> {
-        let PeersConfig { chain, nonce, listen, tip, engine, verifier, stop } = config;
+        let PeersConfig { chain, bulk, nonce, listen, tip, engine, verifier, stop } = config;
         let (table, inbound, shunned) = Default::default();
-        Arc::new(Self { chain, nonce, listen, tip, engine, verifier, stop, table, inbound, shunned })
+        Arc::new(Self { chain, bulk, nonce, listen, tip, engine, verifier, stop, table, inbound, shunned })
     }
 
     /// Keeps a connection to `peer` from now on. `named`: by the operator.
@@ -121,6 +126,8 @@ impl Peers {
                     continue;
                 }
                 PeerCommand::Ask { peer, .. }
+                | PeerCommand::Fetch { peer, .. }
+                | PeerCommand::Announce { peer, .. }
                 | PeerCommand::SendBlock { peer, .. }
                 | PeerCommand::SendTx { peer, .. }
                 | PeerCommand::Ban { peer, .. } => *peer,
@@ -286,7 +293,11 @@ impl Peers {
     ) {
         // What was queued for an earlier connection is stale.
         while commands.try_recv().is_ok() {}
+        let speaks = self.speaks(client).await;
         self.engine.tell(Event::PeerUp { peer }).await;
+        if speaks {
+            self.engine.tell(Event::PeerSpeaks { peer }).await;
+        }
         self.claims(peer, &hello).await;
         if let Ok(addresses) = client.exchange_nodes(&self.known()).await {
             self.learn(&addresses);
@@ -328,6 +339,13 @@ impl Peers {
         let event = match command {
             PeerCommand::Ask { peer, request: Request::Block(query) } => self.ask_block(client, peer, query).await,
             PeerCommand::Ask { peer, request: Request::Tx(hash) } => self.ask_tx(client, peer, hash).await,
+            PeerCommand::Fetch { peer, id, fetch } => self.ask_bulk(client, peer, id, fetch).await,
+            PeerCommand::Announce { peer, header } => {
+                if let Err(error) = client.announce(&write_header(&header, &self.chain)).await {
+                    tracing::debug!(%peer, %error, "announcement was not taken");
+                }
+                return;
+            }
             PeerCommand::SendBlock { peer, block } => {
                 if let Err(error) = client.block_to(&block).await {
                     tracing::debug!(%peer, %error, "block was not taken");

@@ -26,6 +26,7 @@ fn world() -> World {
     let (stop_sender, stop) = watch::channel(false);
     let peers = Peers::new(PeersConfig {
         chain: Hash32([1; 32]),
+        bulk: None,
         nonce: 1,
         listen: SocketAddr::from(([127, 0, 0, 1], 9)),
         tip: watch::channel(tip).1,
