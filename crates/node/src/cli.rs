@@ -343,9 +343,15 @@ async fn status(args: &AskArgs) -> Result<()> {
     let client = client(args).await?;
     let (tip, genesis) = (client.tip().await?, client.genesis().await?);
     let genesis = Genesis::from_bytes(&genesis)?;
+    // A node of an earlier release does not tell.
+    let sync = client.sync().await.ok();
     if args.json {
+        let sync = sync.map(|sync| {
+            let lasting_ms = u64::try_from(sync.lasting.as_millis()).unwrap_or(u64::MAX);
+            serde_json::json!({"reason": sync.reason, "text": sync.text, "lasting_ms": lasting_ms})
+        });
         return say(serde_json::json!({
-            "chain": genesis.chain_id(), "name": genesis.name, "kind": genesis.kind, "height": tip.height,
+            "sync": sync, "chain": genesis.chain_id(), "name": genesis.name, "kind": genesis.kind, "height": tip.height,
             "hash": tip.hash, "time_ms": tip.time_ms, "work": format!("{:#x}", tip.work),
             "final_height": tip.final_height, "pending": tip.pending, "alarm": tip.alarm,
         }));
@@ -355,6 +361,9 @@ async fn status(args: &AskArgs) -> Result<()> {
     let last = tip.final_height.map_or_else(|| "none yet".to_owned(), |height| height.to_string());
     say(format_args!("final   {last} (quorum {} of {} members)", genesis.quorum, genesis.members.len()))?;
     say(format_args!("waiting {} transactions", tip.pending))?;
+    if let Some(sync) = sync {
+        say(format_args!("sync    {} (for {} s)", sync.text, sync.lasting.as_secs()))?;
+    }
     if let Some(height) = tip.alarm {
         say(format_args!(
             "ALARM   the final block at height {height} was abandoned; mining is stopped (run --clear-alarm)"

@@ -42,6 +42,8 @@ pub struct Config {
     pub sender_rate: u32,
     /// Below this many free bytes on the data folder's disk the node stops mining and accepting, and keeps serving.
     pub low_water_bytes: u64,
+    /// Serves and asks peers by the frozen contract alone, without `blockhie.v1.Peer`.
+    pub frozen_contract_only: bool,
     /// Address of the Prometheus endpoint; empty: none.
     pub metrics: String,
     /// Memory and files of the store.
@@ -62,6 +64,7 @@ impl Default for Config {
             mempool_transactions: MAX_MEMPOOL_TRANSACTIONS,
             sender_rate: DEFAULT_SENDER_RATE,
             low_water_bytes: 256 << 20,
+            frozen_contract_only: false,
             metrics: String::new(),
             store: StoreConfig::default(),
         }
@@ -153,6 +156,7 @@ impl Config {
             ("mempool_transactions", "waiting transactions at most"),
             ("sender_rate", "transactions a second that one sender may hand in; ten times as many at once"),
             ("low_water_bytes", "free bytes below which the node stops mining and accepting, and keeps serving"),
+            ("frozen_contract_only", "serve and ask peers by the frozen contract alone (slower to catch up)"),
             ("metrics", "address of the Prometheus endpoint /metrics; empty: none"),
             ("block_cache_bytes", "RocksDB: bytes for what was read from disk"),
             ("write_buffer_bytes", "RocksDB: bytes for what was written and is not yet in table files"),

@@ -3,10 +3,17 @@
 //! It drains its queue (at most 1,024 events or 2 ms), handles them, makes one synced batch, and only then performs the
 //! actions: answers and sends never overtake durability, and one sync serves many transactions.
 
+mod sync;
+
+pub use sync::SyncReport;
+pub(crate) use sync::SyncTeller;
+
 use crate::miner::Miner;
 use blockhie_core::store::PeerRow;
-use blockhie_core::{BlockHash, ErrorClass, Tip, Transaction, TxHash, UncheckedBlock, Verified};
-use blockhie_engine::{Action, Engine, Event, Now, PeerId, Reply, ReplyResult, Request, Ticket, refuse_replies};
+use blockhie_core::{BlockHash, ErrorClass, Tip, Transaction, TxHash, UncheckedBlock, UncheckedHeader, Verified};
+use blockhie_engine::{
+    Action, Engine, Event, Fetch, FetchId, Now, PeerId, Reply, ReplyResult, Request, Ticket, refuse_replies,
+};
 use blockhie_transport::ServiceError;
 use metrics::{counter, gauge, histogram};
 use metrics_exporter_prometheus::PrometheusRecorder;
@@ -49,6 +56,15 @@ pub(crate) enum PeerCommand {
     Ask {
         peer: PeerId,
         request: Request,
+    },
+    Fetch {
+        peer: PeerId,
+        id: FetchId,
+        fetch: Fetch,
+    },
+    Announce {
+        peer: PeerId,
+        header: Arc<UncheckedHeader>,
     },
     SendBlock {
         peer: PeerId,
@@ -119,6 +135,8 @@ pub(crate) struct Driver {
     pub(crate) refusing: Refusing,
     /// The scores that the peers' tasks were told last.
     pub(crate) scores: Vec<(PeerId, u32)>,
+    /// Says why nothing advances.
+    pub(crate) sync: SyncTeller,
 }
 
 /// See [`Driver::refusing`]. Either is enough.
@@ -183,6 +201,7 @@ impl Driver {
             }
             self.end_turn(&mut turn);
             self.tell_scores();
+            self.tell_sync();
             histogram!("blockhie_turn_seconds").record(started.elapsed().as_secs_f64());
             counter!("blockhie_events_total").increment(events as u64);
             if turn.stop {
@@ -220,11 +239,9 @@ impl Driver {
             Command::Submit { from, tx, answer } => Event::Submit { ticket: turn.ticket(answer), from, tx },
             Command::Block { from, block, answer } => Event::Block { ticket: Some(turn.ticket(answer)), from, block },
             // Time and connections go on.
-            Command::Event(Event::Mined { .. } | Event::GotBlock { .. } | Event::GotTx { .. })
-                if refusing.is_some() =>
-            {
-                return;
-            }
+            Command::Event(
+                Event::Mined { .. } | Event::GotBlock { .. } | Event::GotTx { .. } | Event::Fetched { .. },
+            ) if refusing.is_some() => return,
             Command::Event(event) => {
                 if matches!(event, Event::Malformed { .. }) {
                     counter!("blockhie_malformed_total").increment(1);
@@ -334,6 +351,12 @@ impl Driver {
                 return;
             }
             Action::Ask { peer, request } => PeerCommand::Ask { peer, request },
+            Action::Fetch { peer, id, fetch } => {
+                let kind = if matches!(fetch, Fetch::Headers { .. }) { "headers" } else { "blocks" };
+                counter!("blockhie_fetches_total", "kind" => kind).increment(1);
+                PeerCommand::Fetch { peer, id, fetch }
+            }
+            Action::Announce { peer, header } => PeerCommand::Announce { peer, header },
             Action::SendBlock { peer, block } => PeerCommand::SendBlock { peer, block },
             Action::SendTx { peer, tx } => PeerCommand::SendTx { peer, tx },
             Action::Ban { peer, for_ms, reason } => {

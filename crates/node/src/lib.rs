@@ -19,4 +19,5 @@ pub use blockhie_core as core;
 /// Where a node can be made to die, for tests; nothing without the feature `failpoints`.
 pub use blockhie_store::failpoint;
 pub use config::{Config, ConfigError};
+pub use driver::SyncReport;
 pub use node::{Node, NodeBuilder, NodeError};

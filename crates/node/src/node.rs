@@ -1,7 +1,7 @@
 //! A node as a library: built, started, asked, stopped. The binaries and the tests use nothing else.
 
 use crate::config::{Config, ConfigError};
-use crate::driver::{Command, Driver, EngineHandle, QUEUE};
+use crate::driver::{Command, Driver, EngineHandle, QUEUE, SyncReport, SyncTeller};
 use crate::miner::{Miner, MinerConfig};
 use crate::peers::{Peers, PeersConfig};
 use crate::quota::Quotas;
@@ -9,6 +9,7 @@ use crate::services::Services;
 use crate::verifier::Verifier;
 use blockhie_core::{
     Application, Genesis, Ledger, LedgerError, SecretKey, Store, StoreError, Tip, Transaction, TxHash, Verified,
+    genesis_block,
 };
 use blockhie_engine::{Engine, EngineConfig, Event};
 use blockhie_pow::ProofOfWork;
@@ -120,6 +121,7 @@ pub struct Node {
     server: tokio::task::JoinHandle<Result<(), ServeError>>,
     metrics: PrometheusHandle,
     metrics_address: Option<SocketAddr>,
+    sync: watch::Receiver<SyncReport>,
 }
 
 impl NodeBuilder {
@@ -157,6 +159,7 @@ impl NodeBuilder {
         let (peer_commands, peer_receiver) = mpsc::channel(QUEUE);
         let peers = Peers::new(PeersConfig {
             chain: genesis.chain_id(),
+            bulk: (!self.config.frozen_contract_only).then(|| genesis_block(&genesis).hash),
             nonce: getrandom::u64().map_err(|error| NodeError::System(error.to_string()))?,
             listen: address,
             tip: tip.clone(),
@@ -175,6 +178,7 @@ impl NodeBuilder {
             None => None,
         };
         let disk = self.data_dir.clone().map(|path| (path, self.config.low_water_bytes));
+        let (teller, sync) = SyncTeller::new();
         let driver = Driver {
             engine: core,
             commands: receiver,
@@ -185,6 +189,7 @@ impl NodeBuilder {
             disk,
             refusing: Default::default(),
             scores: Vec::new(),
+            sync: teller,
         };
         let thread = std::thread::Builder::new().name("engine".into()).spawn(move || driver.run()).map_err(system)?;
 
@@ -208,12 +213,14 @@ impl NodeBuilder {
             tip: tip.clone(),
             waits: Default::default(),
             quotas: Quotas::new(self.config.sender_rate),
+            bulk: !self.config.frozen_contract_only,
+            sync: sync.clone(),
         };
         let services = Arc::new(services);
         let ended = until(stopped);
         let server =
             tokio::spawn(blockhie_transport::serve_with(listener, services.clone(), services, self.limits, ended));
-        Ok(Node { address, genesis, engine, tip, peers, stop, thread, server, metrics, metrics_address })
+        Ok(Node { address, genesis, engine, tip, peers, stop, thread, server, metrics, metrics_address, sync })
     }
 
     /// The key to mine with, if this node mines.
@@ -300,6 +307,12 @@ impl Node {
     #[must_use]
     pub fn peers(&self) -> Vec<blockhie_transport::PeerInfo> {
         self.peers.list(false)
+    }
+
+    /// What it waits for.
+    #[must_use]
+    pub fn sync(&self) -> SyncReport {
+        self.sync.borrow().clone()
     }
 
     /// Keeps a connection to one more peer.

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod book;
+mod fetch;
 mod gossip;
 mod told;
 
@@ -9,10 +10,11 @@ use crate::driver::{EngineHandle, PeerCommand};
 use crate::verifier::Verifier;
 use addresses::AddressBook;
 use blockhie_core::store::PeerRow;
-use blockhie_core::{BlockQuery, ChainId, ErrorClass, Tip, TxHash, U256};
+use blockhie_core::{BlockHash, BlockQuery, ChainId, ErrorClass, Tip, TxHash, U256};
 use blockhie_engine::{AskError, Event, PeerId, Request};
 use blockhie_transport::{ClientError, Hello, PeerClient};
 use book::{Inbound, Shunned};
+pub(crate) use fetch::{read_header, write_header};
 use gossip::{Exchanges, MAX_REVERSE};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -38,6 +40,8 @@ const REPLACE_AFTER: u32 = 2;
 /// What every peer's task knows.
 pub(crate) struct Peers {
     chain: ChainId,
+    /// Block 0, where this node speaks `blockhie.v1.Peer`.
+    bulk: Option<BlockHash>,
     nonce: u64,
     listen: SocketAddr,
     tip: watch::Receiver<Tip>,
@@ -83,6 +87,7 @@ impl Entry {
 /// What a node is made of, for its peers.
 pub(crate) struct PeersConfig {
     pub(crate) chain: ChainId,
+    pub(crate) bulk: Option<BlockHash>,
     pub(crate) nonce: u64,
     pub(crate) listen: SocketAddr,
     pub(crate) tip: watch::Receiver<Tip>,
@@ -101,11 +106,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Peers {
     pub(crate) fn new(config: PeersConfig) -> Arc<Self> {
-        let PeersConfig { chain, nonce, listen, tip, engine, verifier, stop, remembered, seed } = config;
+        let PeersConfig { chain, bulk, nonce, listen, tip, engine, verifier, stop, remembered, seed } = config;
         let (table, inbound, shunned, exchanges, wanted) = Default::default();
         let book = Mutex::new(AddressBook::load(remembered, seed));
         Arc::new(Self {
             chain,
+            bulk,
             nonce,
             listen,
             tip,
@@ -171,6 +177,8 @@ impl Peers {
                     continue;
                 }
                 PeerCommand::Ask { peer, .. }
+                | PeerCommand::Fetch { peer, .. }
+                | PeerCommand::Announce { peer, .. }
                 | PeerCommand::SendBlock { peer, .. }
                 | PeerCommand::SendTx { peer, .. }
                 | PeerCommand::Ban { peer, .. } => *peer,
@@ -309,7 +317,11 @@ impl Peers {
     ) {
         // What was queued for an earlier connection is stale.
         while commands.try_recv().is_ok() {}
+        let speaks = self.speaks(client).await;
         self.engine.tell(Event::PeerUp { peer }).await;
+        if speaks {
+            self.engine.tell(Event::PeerSpeaks { peer }).await;
+        }
         self.claims(peer, &hello).await;
         if let Ok(addresses) = client.exchange_nodes(&self.known()).await {
             self.learn(&addresses, peer);
@@ -351,6 +363,13 @@ impl Peers {
         let event = match command {
             PeerCommand::Ask { peer, request: Request::Block(query) } => self.ask_block(client, peer, query).await,
             PeerCommand::Ask { peer, request: Request::Tx(hash) } => self.ask_tx(client, peer, hash).await,
+            PeerCommand::Fetch { peer, id, fetch } => self.ask_bulk(client, peer, id, fetch).await,
+            PeerCommand::Announce { peer, header } => {
+                if let Err(error) = client.announce(&write_header(&header, &self.chain)).await {
+                    tracing::debug!(%peer, %error, "announcement was not taken");
+                }
+                return;
+            }
             PeerCommand::SendBlock { peer, block } => {
                 if let Err(error) = client.block_to(&block).await {
                     tracing::debug!(%peer, %error, "block was not taken");

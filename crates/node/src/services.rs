@@ -1,6 +1,8 @@
 //! What the node answers over gRPC. Reads go to snapshots of the store and never wait behind writes.
 
-use crate::driver::{Command, EngineHandle, wall_ms};
+mod bulk;
+
+use crate::driver::{Command, EngineHandle, SyncReport, wall_ms};
 use crate::peers::Peers;
 use crate::quota::Quotas;
 use crate::verifier::Verifier;
@@ -12,7 +14,8 @@ use blockhie_core::{
 use blockhie_engine::{Event, PeerId};
 use blockhie_transport::limits::MAX_WAITS;
 use blockhie_transport::{
-    Answer, ConversionError, HeaderRow, Hello, LedgerService, PeerInfo, PeerService, ServiceError,
+    Answer, BulkService, ConversionError, HeaderRow, Hello, LedgerService, PeerInfo, PeerService, ServiceError,
+    SyncInfo,
 };
 use futures::FutureExt;
 use futures::stream::{BoxStream, StreamExt};
@@ -38,6 +41,9 @@ pub(crate) struct Services {
     pub(crate) waits: Mutex<()>,
     /// Who may hand in how many transactions.
     pub(crate) quotas: Quotas,
+    /// Whether `blockhie.v1.Peer` is served beside the frozen contract.
+    pub(crate) bulk: bool,
+    pub(crate) sync: watch::Receiver<SyncReport>,
 }
 
 fn store_error(error: &StoreError) -> ServiceError {
@@ -177,6 +183,10 @@ impl PeerService for Services {
         tracing::debug!(%remote, %error, "message refused");
         self.score(self.peers.behind(remote), &error.to_string());
     }
+
+    fn bulk(self: Arc<Self>) -> Option<Arc<dyn BulkService>> {
+        if self.bulk { Some(self) } else { None }
+    }
 }
 
 impl LedgerService for Services {
@@ -234,6 +244,12 @@ impl LedgerService for Services {
             }
         }
         .boxed()
+    }
+
+    fn sync(&self) -> Answer<'_, SyncInfo> {
+        let SyncReport { reason, text, since } = self.sync.borrow().clone();
+        let info = SyncInfo { reason: reason.into(), text, lasting: since.elapsed() };
+        futures::future::ready(Ok(info)).boxed()
     }
 
     fn peers(&self) -> Answer<'_, Vec<PeerInfo>> {

@@ -3,20 +3,24 @@
 
 use blockhie_core::{ChainId, ChainKind, Transaction, TxError, TxHash, Unverified, Verified, verify_batch};
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Signatures in one batch at most: above 256 the gain a signature is small, and the first one waits for the last.
 const BATCH: usize = 256;
-/// Transactions that wait for a thread; more wait outside, with their caller.
+/// Callers that wait for a thread; more wait outside.
 const QUEUE: usize = 4_096;
+/// How long a caller with many transactions waits for room before it looks again.
+const NO_ROOM: Duration = Duration::from_millis(5);
 /// Threads at most: two cores verify more than one engine takes.
 const MAX_THREADS: usize = 4;
 
 type Verdict = Result<Transaction<Verified>, TxError>;
-type Job = (Transaction<Unverified>, oneshot::Sender<Verdict>);
+/// Transactions of one caller, at most a batch, and where the verdicts go.
+type Job = (Vec<Transaction<Unverified>>, oneshot::Sender<Vec<Verdict>>);
 
 /// Hashes of transactions that were verified, at most: each comes once from every peer, within seconds. 4 MiB.
 const SEEN: usize = 65_536;
@@ -80,12 +84,39 @@ impl Verifier {
             return Some(tx.verify_again(&self.chain, self.kind));
         }
         let (sender, verdict) = oneshot::channel();
-        self.queue.as_ref()?.try_send((tx, sender)).ok()?;
-        let verdict = verdict.await.ok()?;
+        self.queue.as_ref()?.try_send((vec![tx], sender)).ok()?;
+        let verdict = verdict.await.ok()?.pop()?;
         if let Ok(tx) = &verdict {
             self.seen().insert(tx.hash());
         }
         Some(verdict)
+    }
+
+    /// The verdicts on many, in order; waits for room. `None` when the pool is gone.
+    pub(crate) async fn verify_all(&self, transactions: Vec<Transaction<Unverified>>) -> Option<Vec<Verdict>> {
+        let queue = self.queue.as_ref()?;
+        let (mut all, mut waiting) = (transactions.into_iter(), Vec::new());
+        loop {
+            let batch: Vec<_> = all.by_ref().take(BATCH).collect();
+            if batch.is_empty() {
+                break;
+            }
+            let (sender, verdicts) = oneshot::channel();
+            let mut job = (batch, sender);
+            while let Err(error) = queue.try_send(job) {
+                job = match error {
+                    TrySendError::Full(job) => job,
+                    TrySendError::Disconnected(_) => return None,
+                };
+                tokio::time::sleep(NO_ROOM).await;
+            }
+            waiting.push(verdicts);
+        }
+        let mut done = Vec::new();
+        for verdicts in waiting {
+            done.extend(verdicts.await.ok()?);
+        }
+        Some(done)
     }
 }
 
@@ -98,13 +129,15 @@ impl Drop for Verifier {
     }
 }
 
-/// All that waits, up to a batch; empty when the pool is gone.
+/// What waits, about a batch; empty when the pool is gone.
 fn take(jobs: &Mutex<Receiver<Job>>) -> Vec<Job> {
     let jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut batch = Vec::new();
-    if let Ok(first) = jobs.recv() {
-        batch.push(first);
-        batch.extend(std::iter::from_fn(|| jobs.try_recv().ok()).take(BATCH - 1));
+    let (mut batch, mut count) = (Vec::new(), 0);
+    let mut next = jobs.recv().ok();
+    while let Some(job) = next {
+        count += job.0.len();
+        batch.push(job);
+        next = if count < BATCH { jobs.try_recv().ok() } else { None };
     }
     batch
 }
@@ -115,10 +148,15 @@ fn work(jobs: &Mutex<Receiver<Job>>, chain: &ChainId, kind: ChainKind) {
         if batch.is_empty() {
             return;
         }
-        let (transactions, senders): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-        for (verdict, sender) in verify_batch(transactions, chain, kind).into_iter().zip(senders) {
+        let (mut transactions, mut senders) = (Vec::new(), Vec::new());
+        for (part, sender) in batch {
+            senders.push((part.len(), sender));
+            transactions.extend(part);
+        }
+        let mut verdicts = verify_batch(transactions, chain, kind).into_iter();
+        for (count, sender) in senders {
             // A caller that gave up does not wait for it.
-            drop(sender.send(verdict));
+            drop(sender.send(verdicts.by_ref().take(count).collect()));
         }
     }
 }

@@ -63,7 +63,8 @@ impl From<ConversionError> for Status {
     }
 }
 
-fn cut(message: String) -> String {
+/// A text of at most [`MAX_STATUS_CHARS`], marked where it was cut.
+pub(crate) fn cut(message: String) -> String {
     match message.char_indices().nth(MAX_STATUS_CHARS) {
         Some((end, _)) => format!("{}…", &message[..end]),
         None => message,

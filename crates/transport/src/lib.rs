@@ -26,4 +26,4 @@ pub use error::{ClientError, ServeError, ServiceError, class_of, code_of};
 pub use hello::Hello;
 pub use limits::{ClientLimits, Limits};
 pub use server::{serve, serve_with};
-pub use service::{Answer, HeaderRow, LedgerService, PeerInfo, PeerService};
+pub use service::{Answer, HeaderRow, LedgerService, PeerInfo, PeerService, SyncInfo};

@@ -69,6 +69,11 @@ pub trait LedgerService: Send + Sync + 'static {
         let refused = ServiceError::new(ErrorClass::NotYet, format!("no waits of {blocks} blocks: not measured here"));
         futures::future::ready(Err(refused)).boxed()
     }
+    /// What this node waits for. A service that does not know leaves it as it is: "not yet".
+    fn sync(&self) -> Answer<'_, SyncInfo> {
+        let refused = ServiceError::new(ErrorClass::NotYet, "what this node waits for is not known here");
+        futures::future::ready(Err(refused)).boxed()
+    }
     /// The peers known, those left alone included.
     fn peers(&self) -> Answer<'_, Vec<PeerInfo>>;
     /// The canonical bytes of the genesis.
@@ -86,6 +91,17 @@ pub struct HeaderRow {
     pub signature: Option<Signature>,
     /// The block's own transactions, in order.
     pub txhashes: Vec<TxHash>,
+}
+
+/// What a node waits for, and for how long it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyncInfo {
+    /// One word, 1 to 32 characters.
+    pub reason: String,
+    /// With heights and peers; cut at 1,000 characters on the wire.
+    pub text: String,
+    /// For how long it has been for this reason.
+    pub lasting: Duration,
 }
 
 /// A peer as a node sees it.

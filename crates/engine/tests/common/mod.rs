@@ -2,6 +2,7 @@
 #![allow(dead_code, missing_docs, unreachable_pub, reason = "shared by test binaries that use parts of it")]
 #![allow(clippy::unwrap_used, reason = "only tests call it")]
 
+pub mod bulk;
 pub mod forge;
 
 use blockhie_core::packing::TpFair;
@@ -9,7 +10,9 @@ use blockhie_core::{
     BlockQuery, ChainKind, CompactTarget, Genesis, Hash32, Ledger, Member, MemoryStore, OpaqueApp, SecretKey, Store,
     StoreError, StoreRead, Template, Tip, Transaction, TxHash, TxStatus, UncheckedBlock, Verified, query, store::Batch,
 };
-use blockhie_engine::{Action, Engine, EngineConfig, Event, Now, PeerId, ReplyResult, Request, Ticket, refuse_replies};
+use blockhie_engine::{
+    Action, Engine, EngineConfig, Event, Fetch, FetchId, Now, PeerId, ReplyResult, Request, Ticket, refuse_replies,
+};
 use blockhie_pow::ProofOfWork;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -45,6 +48,10 @@ pub enum Serves {
     NoBodies,
     /// Its tip, and nothing else.
     TipOnly,
+    /// Headers, and no answer to questions for whole blocks.
+    NoBlocks,
+    /// Headers, and of whole blocks that it keeps none.
+    KeepsNone,
     /// Each answer after so many ms.
     Slowly(u64),
 }
@@ -63,11 +70,18 @@ pub struct Node {
     pub sent_blocks: usize,
     /// Blocks served instead of the engine's own, from height 0 on.
     pub fake: Option<Vec<UncheckedBlock>>,
+    /// Whether it answers `blockhie.v1.Peer`.
+    pub speaks: bool,
+    /// What it asked of whom in that way.
+    pub fetched: Vec<(PeerId, Fetch)>,
+    /// Headers that it told of.
+    pub announced: usize,
 }
 
 enum Message {
     Event(Box<Event>),
     Serve { asker: usize, request: Request },
+    Fetch { asker: usize, id: FetchId, fetch: Fetch },
 }
 
 pub struct Net {
@@ -147,19 +161,31 @@ impl Net {
         net
     }
 
-    /// A node with a new store, connected to nobody.
-    pub fn add_node(&mut self) -> usize {
-        let i = self.nodes.len();
-        let (ledger, store) = open_ledger(&self.genesis);
+    fn config(&self, i: usize) -> EngineConfig {
         let is_member = self.genesis.is_open() || self.genesis.member_index(&secret(i).public()).is_some();
-        let config = EngineConfig {
+        EngineConfig {
             miner: is_member.then(|| secret(i).public()),
             policy: Box::new(TpFair),
             node_index: u32::try_from(i + 1).unwrap(),
             node_count: 4,
             seed: i as u64,
             static_peers: BTreeSet::new(),
-        };
+        }
+    }
+
+    /// The node's engine begins anew on what is stored. It is connected to nobody.
+    pub fn restart(&mut self, node: usize) {
+        let pow = Arc::new(ProofOfWork::new(&self.genesis));
+        let ledger = Ledger::open(self.nodes[node].store.clone(), pow, Arc::new(OpaqueApp)).unwrap();
+        self.nodes[node].engine = Engine::new(ledger, self.config(node));
+        self.queue.retain(|_, (to, _)| *to != node);
+    }
+
+    /// A node with a new store, connected to nobody.
+    pub fn add_node(&mut self) -> usize {
+        let i = self.nodes.len();
+        let (ledger, store) = open_ledger(&self.genesis);
+        let config = self.config(i);
         self.nodes.push(Node {
             engine: Engine::new(ledger, config),
             store,
@@ -173,6 +199,9 @@ impl Net {
             sent_txs: 0,
             sent_blocks: 0,
             fake: None,
+            speaks: false,
+            fetched: Vec::new(),
+            announced: 0,
         });
         i
     }
@@ -187,8 +216,12 @@ impl Net {
 
     pub fn connect(&mut self, a: usize, b: usize) {
         self.cut.remove(&(a.min(b), a.max(b)));
-        self.event(a, Event::PeerUp { peer: address(b) });
-        self.event(b, Event::PeerUp { peer: address(a) });
+        for (here, there) in [(a, b), (b, a)] {
+            self.event(here, Event::PeerUp { peer: address(there) });
+            if self.nodes[there].speaks {
+                self.event(here, Event::PeerSpeaks { peer: address(there) });
+            }
+        }
     }
 
     pub fn connect_all(&mut self) {
@@ -248,6 +281,15 @@ impl Net {
                 self.nodes[node].asked.push(request);
                 self.send(node, node_of(peer), 0, Message::Serve { asker: node, request });
             }
+            Action::Fetch { peer, id, fetch } => {
+                self.nodes[node].fetched.push((peer, fetch.clone()));
+                self.send(node, node_of(peer), 0, Message::Fetch { asker: node, id, fetch });
+            }
+            Action::Announce { peer, header } => {
+                self.nodes[node].announced += 1;
+                let event = Event::Announced { peer: address(node), header: (*header).clone() };
+                self.send(node, node_of(peer), 0, Message::Event(Box::new(event)));
+            }
             Action::SendBlock { peer, block } => {
                 self.nodes[node].sent_blocks += 1;
                 let (ticket, from, block) = (Some(self.ticket()), Some(address(node)), (*block).clone());
@@ -303,6 +345,7 @@ impl Net {
                 match message {
                     Message::Event(event) => self.event(node, *event),
                     Message::Serve { asker, request } => self.serve(node, asker, request),
+                    Message::Fetch { asker, id, fetch } => self.serve_fetch(node, asker, id, &fetch),
                 }
             }
             self.now_ms = tick_at.min(end);

@@ -49,6 +49,7 @@ fn the_tip_is_published_before_anybody_is_answered() {
         disk: None,
         refusing: Refusing::default(),
         scores: Vec::new(),
+        sync: SyncTeller::new().0,
     };
     let mut turn = Turn { answers: BTreeMap::new(), actions: Vec::new(), next_ticket: 0, stop: false };
     let tx = Transaction::sign(&genesis.chain_id(), &SecretKey::from_seed([5; 32]), 1, 1, None, b"payload");

@@ -30,6 +30,7 @@ fn world_at(listen: SocketAddr) -> World {
     let (stop_sender, stop) = watch::channel(false);
     let peers = Peers::new(PeersConfig {
         chain: Hash32([1; 32]),
+        bulk: None,
         nonce: 1,
         listen,
         tip: watch::channel(tip).1,

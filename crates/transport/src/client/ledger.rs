@@ -6,7 +6,7 @@ use crate::error::ClientError;
 use crate::limits::{ClientLimits, MAX_ANSWER_BYTES, MAX_MESSAGE_BYTES};
 use crate::pb::v1;
 use crate::pb::v1::ledger_client;
-use crate::service::{HeaderRow, PeerInfo};
+use crate::service::{HeaderRow, PeerInfo, SyncInfo};
 use blockhie_core::query::waits::Waits;
 use blockhie_core::{BlockQuery, Tip, Transaction, TxHash, TxStatus, UncheckedBlock, Unverified};
 use futures::StreamExt;
@@ -150,6 +150,15 @@ impl LedgerClient {
     /// [`ClientError`].
     pub async fn peers(&self) -> Result<Vec<PeerInfo>, ClientError> {
         let answer = self.caller.call(self.ledger.clone().peers(v1::PeersRequest {})).await?;
+        self.caller.check(answer)
+    }
+
+    /// What the node waits for.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn sync(&self) -> Result<SyncInfo, ClientError> {
+        let answer = self.caller.call(self.ledger.clone().sync(v1::SyncRequest {})).await?;
         self.caller.check(answer)
     }
 

@@ -8,6 +8,7 @@ mod bulk;
 mod ledger;
 mod message;
 mod node;
+mod sync;
 mod transaction;
 mod waits;
 

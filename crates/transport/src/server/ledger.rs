@@ -88,6 +88,10 @@ impl Ledger for LedgerDoor {
         reply(v1::PeersResponse { peers })
     }
 
+    async fn sync(&self, _: Request<v1::SyncRequest>) -> Reply<v1::SyncResponse> {
+        reply(self.service.sync().await?)
+    }
+
     async fn genesis(&self, _: Request<v1::GenesisRequest>) -> Reply<v1::GenesisResponse> {
         let genesis = self.service.genesis().await?.into();
         reply(v1::GenesisResponse { genesis })

@@ -7,7 +7,7 @@ use blockhie_core::{
 };
 use blockhie_transport::{
     Answer, BulkService, ConversionError, HeaderRow, Hello, LedgerService, Limits, PeerInfo, PeerService, ServeError,
-    ServiceError, serve_with,
+    ServiceError, SyncInfo, serve_with,
 };
 use futures::StreamExt;
 use futures::future::ready;
@@ -196,6 +196,9 @@ impl LedgerService for Fake {
     }
     fn peers(&self) -> Answer<'_, Vec<PeerInfo>> {
         self.answer(peer_infos())
+    }
+    fn sync(&self) -> Answer<'_, SyncInfo> {
+        self.answer(SyncInfo { reason: "bodies".into(), text: "block 7".into(), lasting: Duration::from_secs(9) })
     }
     fn genesis(&self) -> Answer<'_, Vec<u8>> {
         self.answer(b"genesis".to_vec())

@@ -76,6 +76,8 @@ async fn every_method_for_clients() {
         assert_eq!(client.waits(blocks).await.unwrap_err().class(), ErrorClass::Invalid);
     }
     assert_eq!(client.peers().await.unwrap(), peer_infos());
+    let sync = client.sync().await.unwrap();
+    assert_eq!((sync.reason.as_str(), sync.text.as_str(), sync.lasting.as_secs()), ("bodies", "block 7", 9));
     assert_eq!(client.genesis().await.unwrap(), b"genesis");
     node.fake.receipt_bytes.store(9, Ordering::SeqCst);
     assert_eq!(client.receipt(Hash32::ZERO).await.unwrap(), "rrrrrrrrr");
