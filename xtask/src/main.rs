@@ -15,6 +15,7 @@ mod demo;
 mod disk;
 mod edges;
 mod fuzz;
+mod hostile;
 mod kill9;
 mod process;
 mod rocksdb;
@@ -58,6 +59,12 @@ Usage: cargo xtask <command>
                 image; `powercut: ok`, or SKIPPED with the reason
   fulldisk [N]  fill and free a disk of 64 MiB N times (20) under a store and
                 a loaded node; `fulldisk: ok`, or SKIPPED with the reason
+  hostile       a node among 100 hostile connections: memory, and how long an
+                honest client waits; the last line is `hostile: ok`
+                  --seconds S      for so long (60)
+  fleet         eight members, one cut off and healed, one killed and coming
+                back, one lying: all honest ones agree; the last line is
+                `fleet: ok`
   soak          four nodes of each chain under a steady load: waits, fairness,
                 losses, memory; the last line is `soak: ok`
                   --tps T          transactions a second at each node (7)
@@ -102,6 +109,8 @@ fn main() -> ExitCode {
         ["fulldisk", rest @ ..] => with(disk::count(rest), |fillings| disk::fulldisk(&root(), *fillings)),
         ["soak", rest @ ..] => with(soak::Options::parse(rest), |options| soak::run(&root(), options)),
         ["fuzz", rest @ ..] => with(fuzz::Options::parse(rest), |options| fuzz::run(&root(), options)),
+        ["hostile", rest @ ..] => with(hostile::Options::parse(rest), |options| hostile::run(&root(), options)),
+        ["fleet"] => hostile::fleet(&root()).map(|()| ExitCode::SUCCESS),
         ["test"] => Ok(exit(checks::run(&root()))),
         ["env"] => print_environment(),
         ["cargo", rest @ ..] => run_cargo(rest),
