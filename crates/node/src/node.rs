@@ -2,6 +2,7 @@
 
 use crate::config::{Config, ConfigError};
 use crate::driver::{Command, Driver, EngineHandle, QUEUE};
+use crate::housekeeping::Housekeeping;
 use crate::miner::{Miner, MinerConfig};
 use crate::peers::{Peers, PeersConfig};
 use crate::services::Services;
@@ -170,7 +171,8 @@ impl NodeBuilder {
             Some(key) => Some(self.start_miner(&genesis, key, &engine).map_err(system)?),
             None => None,
         };
-        let disk = self.data_dir.clone().map(|path| (path, self.config.low_water_bytes));
+        let least = self.config.low_water_bytes;
+        let housekeeping = Housekeeping::of(self.store.clone(), self.data_dir.clone(), least);
         let driver = Driver {
             engine: core,
             commands: receiver,
@@ -178,7 +180,7 @@ impl NodeBuilder {
             miner,
             tip: tip_sender,
             recorder,
-            disk,
+            housekeeping,
             refusing: Default::default(),
             scores: Vec::new(),
         };
