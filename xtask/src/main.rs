@@ -54,7 +54,8 @@ Usage: cargo xtask <command>
                   --seed S         the same victims and pauses again
   crash [N]     let a node die at every failpoint N times (10): while it is
                 made, starts, works, is backed up and restored, and look for
-                losses; the last line is `crash: ok`
+                losses; then cut files of a store at every byte of their ends
+                and flip bits; the last line is `crash: ok`
   powercut [N]  cut the power N times (50) under a loaded node's disk, an ext4
                 image; `powercut: ok`, or SKIPPED with the reason
   fulldisk [N]  fill and free a disk of 64 MiB N times (20) under a store and

@@ -86,6 +86,7 @@ async fn nothing_acknowledged_is_lost_by_a_power_cut() {
     let load = Arc::new(Load::default());
     let mut dice = Dice(cuts);
     let (mut restarts, mut unsynced_lost) = (Vec::new(), 0);
+    let (mut told_in_time, mut told_late, mut late_lost) = (Vec::new(), 0, 0);
     let mut node = start(&dir, keys.path());
     let chain = chain_of(&node.address).await;
     for round in 0..cuts {
@@ -95,8 +96,10 @@ async fn nothing_acknowledged_is_lost_by_a_power_cut() {
         tokio::time::sleep(Duration::from_millis(dice.below(CUT_WITHIN_MS))).await;
         let unsynced = disk.mount.join(format!("unsynced-{round}"));
         std::fs::write(&unsynced, "nobody synced this").unwrap();
+        // Only what was told by now was told before the cut. The machine lives on for a moment, and a sync that is under
+        // way while ext4 drops its journal may be told that all is well: no client of a machine without power hears that.
+        let in_time = load.count();
         disk.cut();
-        // The machine lives on, so the node does: what it answers now it must not have been able to sync.
         tokio::time::sleep(Duration::from_millis(dice.below(50))).await;
         node.kill();
         for task in tasks {
@@ -110,16 +113,20 @@ async fn nothing_acknowledged_is_lost_by_a_power_cut() {
         let started = Instant::now();
         node = start(&dir, keys.path());
         restarts.push(started.elapsed());
-        assert_eq!(missing(&node.address, &load.since(before)).await, 0, "after cut {}", round + 1);
+        let (told, late) = (load.between(before, in_time), load.since(in_time));
+        assert_eq!(missing(&node.address, &told).await, 0, "after cut {}", round + 1);
+        told_in_time.extend(told);
+        (told_late, late_lost) = (told_late + late.len(), late_lost + missing(&node.address, &late).await);
         if round % 50 == 49 {
             println!("{} cuts, {} acknowledged", round + 1, load.count());
         }
     }
-    assert_eq!(missing(&node.address, &load.since(0)).await, 0, "at the end");
+    assert_eq!(missing(&node.address, &told_in_time).await, 0, "at the end");
     assert!(node.terminate().1);
     // Otherwise these were no power cuts.
     assert!(unsynced_lost * 10 >= cuts * 9, "{unsynced_lost} of {cuts} unsynced files were lost");
-    let (count, p50, p99) = (load.count(), percentile(&restarts, 50), percentile(&restarts, 99));
+    let (count, p50, p99) = (told_in_time.len(), percentile(&restarts, 50), percentile(&restarts, 99));
     println!("{cuts} power cuts under load ({unsynced_lost} of {cuts} unsynced files lost); {count} acknowledged, 0");
     println!("missing, fsck 0 differences each time; restart p50 {} ms, p99 {} ms", p50.as_millis(), p99.as_millis());
+    println!("of {told_late} answers in the moment of a cut {late_lost} were of a sync that ext4 did not do");
 }

@@ -91,7 +91,9 @@ pub(crate) fn log_to_stderr() {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,blockhie_gateway=info"));
     let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
     // A second gateway in one process keeps the first one's log.
+    // A line that cannot be written is lost: complaining on stderr panics when that is a file on a full disk.
     let _ = tracing_subscriber::fmt()
+        .log_internal_errors(false)
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(colour)

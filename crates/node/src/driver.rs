@@ -8,6 +8,7 @@ mod sync;
 pub use sync::SyncReport;
 pub(crate) use sync::SyncTeller;
 
+use crate::housekeeping::Housekeeping;
 use crate::miner::Miner;
 use blockhie_core::store::PeerRow;
 use blockhie_core::{BlockHash, ErrorClass, Tip, Transaction, TxHash, UncheckedBlock, UncheckedHeader, Verified};
@@ -18,7 +19,6 @@ use blockhie_transport::ServiceError;
 use metrics::{counter, gauge, histogram};
 use metrics_exporter_prometheus::PrometheusRecorder;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -27,8 +27,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 const TURN_EVENTS: usize = 1_024;
 /// Time for which a turn takes events: an acknowledgement waits no longer for others.
 const TURN_TIME: Duration = Duration::from_millis(2);
-/// How often free space is looked at.
-const DISK_EVERY: Duration = Duration::from_secs(1);
 /// Commands that wait for the engine; callers beyond wait with theirs.
 pub(crate) const QUEUE: usize = 8_192;
 
@@ -129,8 +127,8 @@ pub(crate) struct Driver {
     pub(crate) miner: Option<Miner>,
     pub(crate) tip: watch::Sender<Tip>,
     pub(crate) recorder: PrometheusRecorder,
-    /// The folder whose disk must not fill up, and the least free bytes.
-    pub(crate) disk: Option<(PathBuf, u64)>,
+    /// Free space and memory.
+    pub(crate) housekeeping: Housekeeping,
     /// Why nothing that writes is taken, while that is so.
     pub(crate) refusing: Refusing,
     /// The scores that the peers' tasks were told last.
@@ -181,11 +179,9 @@ impl Driver {
     fn turns(&mut self) {
         let origin = Instant::now();
         let mut turn = Turn { answers: BTreeMap::new(), actions: Vec::new(), next_ticket: 0, stop: false };
-        let mut disk_looked: Option<Instant> = None;
         while let Some(first) = self.commands.blocking_recv() {
             let started = Instant::now();
-            if disk_looked.is_none_or(|at| at.elapsed() >= DISK_EVERY) {
-                disk_looked = Some(started);
+            if self.housekeeping.is_due() {
                 self.look_at_disk();
             }
             let mut next = Some(first);
@@ -374,26 +370,24 @@ impl Driver {
 
     /// Refuses while the disk is too full to take anything.
     fn look_at_disk(&mut self) {
-        let Some((path, least)) = &self.disk else { return };
-        let free = match blockhie_store::free_bytes(path) {
-            Ok(free) => free,
-            Err(error) => return tracing::warn!(%error, "cannot look at the disk"),
-        };
-        if free >= *least {
-            if self.refusing.disk.take().is_some() {
+        let was_full = self.refusing.disk.is_some();
+        match self.housekeeping.look() {
+            Some(Err(reason)) => {
+                if !was_full {
+                    tracing::error!("{reason}");
+                    if let Some(miner) = &self.miner {
+                        miner.pause();
+                    }
+                }
+                self.refusing.disk = Some(reason);
+            }
+            Some(Ok(free)) if was_full => {
                 tracing::info!(free, "the disk has room again: taking and mining");
+                self.refusing.disk = None;
             }
-            return;
+            Some(Ok(_)) | None => {}
         }
-        let reason =
-            format!("disk nearly full: expected at least {least} bytes free, got {free}; this node only serves");
-        if self.refusing.disk.is_none() {
-            tracing::error!("{reason}");
-            if let Some(miner) = &self.miner {
-                miner.pause();
-            }
-        }
-        self.refusing.disk = Some(reason);
+        gauge!("blockhie_refusing").set(f64::from(u8::from(self.refusing.reason().is_some())));
     }
 }
 

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod datadir;
 mod driver;
+mod housekeeping;
 mod miner;
 mod node;
 mod peers;
@@ -18,6 +19,8 @@ mod verifier;
 pub use blockhie_core as core;
 /// Where a node can be made to die, for tests; nothing without the feature `failpoints`.
 pub use blockhie_store::failpoint;
+/// Free bytes on the disk of a folder, as the low-water mark counts them.
+pub use blockhie_store::free_bytes;
 pub use config::{Config, ConfigError};
 pub use driver::SyncReport;
 pub use node::{Node, NodeBuilder, NodeError};

@@ -2,6 +2,7 @@
 
 use crate::config::{Config, ConfigError};
 use crate::driver::{Command, Driver, EngineHandle, QUEUE, SyncReport, SyncTeller};
+use crate::housekeeping::Housekeeping;
 use crate::miner::{Miner, MinerConfig};
 use crate::peers::{Peers, PeersConfig};
 use crate::quota::Quotas;
@@ -177,7 +178,8 @@ impl NodeBuilder {
             Some(key) => Some(self.start_miner(&genesis, key, &engine).map_err(system)?),
             None => None,
         };
-        let disk = self.data_dir.clone().map(|path| (path, self.config.low_water_bytes));
+        let least = self.config.low_water_bytes;
+        let housekeeping = Housekeeping::of(self.store.clone(), self.data_dir.clone(), least);
         let (teller, sync) = SyncTeller::new();
         let driver = Driver {
             engine: core,
@@ -186,7 +188,7 @@ impl NodeBuilder {
             miner,
             tip: tip_sender,
             recorder,
-            disk,
+            housekeeping,
             refusing: Default::default(),
             scores: Vec::new(),
             sync: teller,

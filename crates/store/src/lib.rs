@@ -16,6 +16,7 @@ mod errors;
 pub mod failpoint;
 mod files;
 mod keyvalue;
+mod manifest;
 mod marker;
 mod rocks;
 mod snapshot;

@@ -8,11 +8,13 @@ use crate::config::{StoreConfig, options};
 use crate::errors::{io, not_a_store, occupied, rocks};
 use crate::failpoint;
 use crate::files::{copy_file, make_folder, sync_folder};
+use crate::manifest::{self, Manifest, Noted};
 use crate::marker::{self, Kind, LEDGER, State};
 use blockhie_core::store::{Batch, FORMAT_VERSION, Meta, Op};
 use blockhie_core::{ChainId, Genesis, Store, StoreError, StoreRead};
 use bytes::Bytes;
 use rocksdb::checkpoint::Checkpoint;
+use rocksdb::properties::{BLOCK_CACHE_USAGE, CUR_SIZE_ALL_MEM_TABLES, ESTIMATE_TABLE_READERS_MEM};
 use rocksdb::{DB, DEFAULT_COLUMN_FAMILY_NAME, Options, WriteBatch, WriteOptions};
 use std::path::{Path, PathBuf};
 
@@ -20,6 +22,7 @@ use std::path::{Path, PathBuf};
 pub struct RocksStore {
     pub(crate) db: DB,
     path: PathBuf,
+    manifest: Noted,
 }
 
 impl std::fmt::Debug for RocksStore {
@@ -37,7 +40,8 @@ impl RocksStore {
     pub fn create(path: &Path, genesis: &Genesis, config: &StoreConfig) -> Result<Self, StoreError> {
         begin("create a store", path, LEDGER)?;
         failpoint::reach("create.marked");
-        let store = Self { db: open_database(path, config, &NAMES, true)?, path: path.to_owned() };
+        let db = open_database(path, config, &NAMES, true)?;
+        let store = Self { db, path: path.to_owned(), manifest: Noted::default() };
         failpoint::reach("create.made");
         store.commit(vec![Op::Meta(Meta::new(genesis))])?;
         failpoint::reach("create.genesis");
@@ -162,9 +166,11 @@ impl RocksStore {
         let mut options = options(config, false)?;
         options.create_missing_column_families(written < FORMAT_VERSION);
         failpoint::reach("open.begun");
+        let found = Manifest::of(path);
         let opened = failpoint::at_each_new_file("open.recovering", path, || open_families(&options, path, &NAMES));
-        let store = Self { db: opened?, path: path.to_owned() };
+        let store = Self { db: opened?, path: path.to_owned(), manifest: Noted::default() };
         failpoint::reach("open.recovered");
+        manifest::check(&store.db, found)?;
         let view = store.view();
         let mut meta = view.meta()?;
         if !(written..=FORMAT_VERSION).contains(&meta.format_version) {
@@ -187,6 +193,8 @@ impl RocksStore {
         }
         check_tip(&view, &meta)?;
         drop(view);
+        // What opening wrote; a store that only reads from now on has it in the log, too.
+        store.commit(Vec::new())?;
         failpoint::reach("open.checked");
         if meta.format_version < FORMAT_VERSION {
             // What is new is empty in an older store.
@@ -227,7 +235,14 @@ impl Store for RocksStore {
         for op in batch {
             self.add(&mut writes, op)?;
         }
-        write_synced(&self.db, &self.path, writes)
+        let manifest = self.manifest.add(&self.path, &mut writes);
+        write_synced(&self.db, &self.path, writes)?;
+        self.manifest.remember(manifest);
+        Ok(())
+    }
+
+    fn memory(&self) -> Vec<(&'static str, u64)> {
+        memory(&self.db)
     }
 }
 
@@ -276,6 +291,21 @@ fn open_families(options: &Options, path: &Path, names: &[&str]) -> Result<DB, S
     let names = [DEFAULT_COLUMN_FAMILY_NAME].iter().chain(names);
     let families = names.map(|name| (*name, options.clone()));
     DB::open_cf_with_opts(options, path, families).map_err(|error| rocks("open", path, error))
+}
+
+/// What RocksDB says of its memory. `block_cache` is all that is charged to the cache, write buffers included, which
+/// bounds it by `block_cache_bytes + write_buffer_bytes`; `memtables` is the part of them in use, and `table_readers` is
+/// what lies beside the cache. What RocksDB does not answer is left out.
+fn memory(db: &DB) -> Vec<(&'static str, u64)> {
+    let families: Vec<_> = NAMES.iter().filter_map(|name| db.cf_handle(name)).collect();
+    // The cache is one, shared by all.
+    let cache = families.first().and_then(|family| db.property_int_value_cf(family, BLOCK_CACHE_USAGE).ok().flatten());
+    let sum = |property| -> u64 {
+        families.iter().filter_map(|family| db.property_int_value_cf(family, property).ok().flatten()).sum()
+    };
+    let cache = cache.map(|bytes| ("block_cache", bytes));
+    let others = [("memtables", sum(CUR_SIZE_ALL_MEM_TABLES)), ("table_readers", sum(ESTIMATE_TABLE_READERS_MEM))];
+    cache.into_iter().chain(others).collect()
 }
 
 /// One atomic batch, durable when this returns.

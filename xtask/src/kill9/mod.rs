@@ -20,6 +20,8 @@ const DEFAULT_KILLS: u32 = 50;
 const MAX_DEFAULT_ROUNDS: u32 = 25;
 /// Passes of `crash`.
 const DEFAULT_PASSES: u32 = 10;
+/// Bits that `crash` flips in a store's files.
+const FLIPS: u32 = 500;
 /// Between two kills of the second part, ms: long enough that all come back and work goes on, and short against the
 /// time that a link takes.
 const BETWEEN_KILLS_MS: (u64, u64) = (500, 3_500);
@@ -81,7 +83,7 @@ pub(crate) fn passes(words: &[&str]) -> Result<u32> {
     }
 }
 
-/// A node, built with failpoints, dies at each of them in each pass. The last line is `crash: ok`.
+/// A node, built with failpoints, dies at each of them in each pass; then files of a store are damaged. The last line is `crash: ok`.
 pub(crate) fn crash(root: &Path, passes: u32) -> Result<()> {
     let variables = rocksdb::environment(root)?;
     let build = ["test", "--package", "emr-node", "--features", "failpoints", "--test", "failpoints"];
@@ -90,6 +92,13 @@ pub(crate) fn crash(root: &Path, passes: u32) -> Result<()> {
         .args(["--", "--nocapture"])
         .envs(&variables)
         .env("BLOCKHIE_CRASH_PASSES", passes.to_string())
+        .dir(root)
+        .run()?;
+    println!("every end of every file cut off, {FLIPS} bits flipped");
+    Tool::cargo()
+        .args(["test", "--package", "blockhie-store", "--lib", "--", "--nocapture", "tests::rot"])
+        .envs(&variables)
+        .env("BLOCKHIE_STORE_TEST_ROT", FLIPS.to_string())
         .dir(root)
         .run()?;
     println!("crash: ok");

@@ -39,13 +39,23 @@ impl Load {
         senders.map(start).collect()
     }
 
+    /// Notes one acknowledgement.
+    pub fn note(&self, hash: TxHash) {
+        self.acknowledged.lock().expect("no submitter panics").push(hash);
+    }
+
     pub fn count(&self) -> usize {
         self.acknowledged.lock().expect("no submitter panics").len()
     }
 
     /// What was acknowledged after the first `before`.
     pub fn since(&self, before: usize) -> Vec<TxHash> {
-        self.acknowledged.lock().expect("no submitter panics")[before..].to_vec()
+        self.between(before, self.count())
+    }
+
+    /// What was acknowledged after the first `from`, up to the first `to`.
+    pub fn between(&self, from: usize, to: usize) -> Vec<TxHash> {
+        self.acknowledged.lock().expect("no submitter panics")[from..to].to_vec()
     }
 
     /// Waits until this many are acknowledged.
@@ -71,6 +81,11 @@ async fn submit(load: Arc<Load>, address: String, chain: ChainId, sender: u64, p
         }
         tokio::time::sleep(pause).await;
     }
+}
+
+/// The txhash once it is acknowledged, or what the node said.
+pub async fn submit_once(client: &LedgerClient, chain: &ChainId, sender: u64, serial: u64) -> Result<TxHash, String> {
+    client.submit(&record(chain, sender, serial)).await.map_err(|error| error.to_string())
 }
 
 /// How many of these a node does not know.

@@ -272,6 +272,11 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError`]; then nothing was applied.
     fn commit(&self, batch: Batch) -> Result<(), StoreError>;
+
+    /// Bytes of memory that it holds now, by part, for operators to watch. Empty where that is not measured.
+    fn memory(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
 }
 
 /// Ciphertext by content address (BLAKE3, 32 bytes). Synchronous; an adapter for a remote store blocks on its own

@@ -14,7 +14,9 @@ fn start_logging() {
     // A second start in one process keeps the first.
     let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
-    drop(subscriber.with_writer(std::io::stderr).try_init());
+    // A line that cannot be written is lost. By default it would be complained about on stderr too, which panics when
+    // stderr itself is a file on a full disk: the first warning of that would end the engine's thread.
+    drop(subscriber.with_writer(std::io::stderr).log_internal_errors(false).try_init());
 }
 
 pub(super) async fn serve(kind: &NodeKind, args: RunArgs) -> Result<()> {

@@ -1,11 +1,14 @@
 //! Tests of the stores as a whole, on real folders.
 
 mod blobs;
+mod budgets;
 mod crash;
+mod fixtures;
 mod keyvalue;
 mod points;
 mod refusals;
 mod rocks;
+mod rot;
 
 use crate::{RocksStore, StoreConfig};
 use blockhie_core::store::conformance::genesis;

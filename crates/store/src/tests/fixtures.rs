@@ -1,0 +1,118 @@
+//! Stores that earlier releases wrote. They open and read, or are refused with a hint and left as they are.
+//!
+//! `fixtures/KIND-VERSION` is one of each kind and format version. A new format version needs a new one:
+//! `cargo test -p blockhie-store --lib -- --ignored write_the_fixtures` adds what is missing. Old ones stay for ever.
+
+use super::*;
+use crate::marker::{BLOBS, FILE, KEY_VALUE, LEDGER};
+use crate::{FolderBlobs, KeyValue};
+use blockhie_core::{BlobStore, StoreError};
+use std::fs;
+use std::path::PathBuf;
+
+/// Height of the ledger, its last two in the log.
+const HEIGHT: u64 = 12;
+/// RocksDB makes these anew, and does not need them.
+const NOT_KEPT: [&str; 4] = ["LOG", "OPTIONS", "LOCK", "IDENTITY"];
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+}
+
+fn blob() -> (Hash32, Vec<u8>) {
+    let bytes = hash(1).0.repeat(4);
+    (Hash32(*blake3::hash(&bytes).as_bytes()), bytes)
+}
+
+/// Copies files and folders, but for [`NOT_KEPT`].
+fn copy_all(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.path().is_dir() {
+            copy_all(&entry.path(), &to.join(name));
+        } else if !NOT_KEPT.iter().any(|start| name.starts_with(start)) {
+            fs::copy(entry.path(), to.join(name)).unwrap();
+        }
+    }
+}
+
+#[test]
+#[ignore = "writes into the source tree; for a new format version"]
+fn write_the_fixtures() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let store = create(&at("ledger"));
+    (1..=HEIGHT - 2).for_each(|i| extend(&store, i));
+    drop(store);
+    let store = open(&at("ledger")).unwrap();
+    (HEIGHT - 1..=HEIGHT).for_each(|i| extend(&store, i));
+    drop(store);
+    KeyValue::open(&at("keyvalue")).unwrap().put_all(vec![(b"key".to_vec(), Some(b"value".to_vec()))]).unwrap();
+    let (address, bytes) = blob();
+    FolderBlobs::open(&at("blobs")).unwrap().put(&address, &bytes).unwrap();
+    for kind in [LEDGER, KEY_VALUE, BLOBS] {
+        let target = fixtures().join(format!("{}-{}", kind.name, kind.version));
+        if !target.exists() {
+            copy_all(&at(kind.name), &target);
+        }
+    }
+}
+
+/// Opens and reads it, or answers why it is refused.
+fn read(kind: &str, path: &Path) -> Result<(), StoreError> {
+    match kind {
+        "ledger" => {
+            let foreign = RocksStore::open(path, Some(&other_genesis().chain_id()), &StoreConfig::small());
+            if let Err(error @ StoreError::ForeignChain { .. }) = &foreign {
+                assert!(error.to_string().contains("belongs to another chain"), "{error}");
+            }
+            let store = RocksStore::open(path, None, &StoreConfig::small())?;
+            assert!(matches!(foreign, Err(StoreError::ForeignChain { .. })), "{foreign:?}");
+            assert_eq!(height_of(&store), Ok(HEIGHT));
+            extend(&store, HEIGHT + 1);
+            drop(store);
+            let store = RocksStore::open(path, None, &StoreConfig::small())?;
+            assert_eq!(height_of(&store), Ok(HEIGHT + 1));
+        }
+        "keyvalue" => assert_eq!(KeyValue::open(path)?.get(b"key"), Ok(Some(b"value".to_vec()))),
+        "blobs" => assert_eq!(FolderBlobs::open(path)?.get(&blob().0)?.as_deref(), Some(blob().1.as_slice())),
+        other => panic!("{other} is no kind of store"),
+    }
+    Ok(())
+}
+
+#[test]
+fn what_earlier_releases_wrote_is_read_or_refused_with_a_hint() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut seen = Vec::new();
+    for entry in fs::read_dir(fixtures()).unwrap() {
+        let name = entry.unwrap().file_name().to_string_lossy().into_owned();
+        let (kind, version) = name.rsplit_once('-').expect("KIND-VERSION");
+        let version: u32 = version.parse().expect("a version");
+        let present =
+            [LEDGER, KEY_VALUE, BLOBS].into_iter().find(|present| present.name == kind).expect("a kind").version;
+        let path = folder.path().join(&name);
+        copy_all(&fixtures().join(&name), &path);
+        let refused = |path: &Path, got: u32| {
+            let before = fs::read_dir(path).unwrap().count();
+            let error = read(kind, path).unwrap_err();
+            assert_eq!(error, StoreError::Version { expected: present, got });
+            assert!(error.to_string().contains("use the release that wrote it, or sync anew"), "{error}");
+            assert_eq!(fs::read_dir(path).unwrap().count(), before, "left as it was");
+        };
+        if version == present {
+            read(kind, &path).unwrap();
+            seen.push(kind.to_owned());
+            // a later release's, after a downgrade
+            let marker = fs::read_to_string(path.join(FILE)).unwrap();
+            fs::write(path.join(FILE), marker.replace(&format!(" {present} "), &format!(" {} ", present + 1))).unwrap();
+            refused(&path, present + 1);
+        } else {
+            refused(&path, version);
+        }
+    }
+    seen.sort();
+    assert_eq!(seen, ["blobs", "keyvalue", "ledger"], "of the present format: see the top of this file");
+}
