@@ -20,6 +20,7 @@ mod running;
 mod soak;
 mod system;
 mod tools;
+mod wheel;
 
 const HELP: &str = "\
 Developer tasks of BlockHIE.
