@@ -53,6 +53,8 @@ Usage: cargo xtask <command>
                   --seconds S      for so long (600)
                   --chain C        only this one, emr or phd
   edges         check who depends on whom in this workspace
+  wheel         build the wheel of crates/blockhie-packing-py, install it into a
+                fresh environment, run its tests and its example
 
 Examples:
   cargo xtask demo
@@ -84,6 +86,10 @@ fn main() -> ExitCode {
         ["test"] => Ok(exit(checks::run(&root()))),
         ["env"] => print_environment(),
         ["cargo", rest @ ..] => run_cargo(rest),
+        ["wheel"] => wheel::tools().and_then(|found| wheel::check(&root(), &found)).map(|()| {
+            println!("wheel: ok");
+            ExitCode::SUCCESS
+        }),
         ["edges"] => edges::check(&root()).map(|()| {
             println!("edges: ok");
             ExitCode::SUCCESS
