@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every check that CI runs, each with its wall time.
 
 use crate::process::Tool;
-use crate::{edges, kill9, rocksdb, tools};
+use crate::{edges, kill9, rocksdb, tools, wheel};
 use anyhow::Result;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -62,6 +62,9 @@ fn checks(root: &Path, report: &mut Report) {
         cargo(root, &targets, &variables)
     });
     report.step("crash points", || kill9::crash(root, 1));
+    if let Some(found) = report.tool("python package", wheel::tools) {
+        report.step("python package", || wheel::check(root, &found));
+    }
     report.step("doc tests", || cargo(root, &["test", "--workspace", "--doc"], &variables));
     variables.push(("RUSTDOCFLAGS".to_owned(), "-D warnings".to_owned()));
     report.step("docs", || cargo(root, &["doc", "--workspace", "--no-deps"], &variables));

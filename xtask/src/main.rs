@@ -25,6 +25,7 @@ mod system;
 #[cfg(test)]
 mod threats;
 mod tools;
+mod wheel;
 
 const HELP: &str = "\
 Developer tasks of BlockHIE.
@@ -78,6 +79,8 @@ Usage: cargo xtask <command>
                   --seconds N      in all, shared by the targets (60)
                   --target T       only this one, for all of the time
   edges         check who depends on whom in this workspace
+  wheel         build the wheel of crates/blockhie-packing-py, install it into a
+                fresh environment, run its tests and its example
 
 Examples:
   cargo xtask demo
@@ -115,6 +118,10 @@ fn main() -> ExitCode {
         ["test"] => Ok(exit(checks::run(&root()))),
         ["env"] => print_environment(),
         ["cargo", rest @ ..] => run_cargo(rest),
+        ["wheel"] => wheel::tools().and_then(|found| wheel::check(&root(), &found)).map(|()| {
+            println!("wheel: ok");
+            ExitCode::SUCCESS
+        }),
         ["edges"] => edges::check(&root()).map(|()| {
             println!("edges: ok");
             ExitCode::SUCCESS

@@ -85,15 +85,20 @@ pub(crate) fn python() -> Result<PathBuf> {
     if let Some(python) = std::env::var_os(PYTHON_VARIABLE) {
         return Ok(python.into());
     }
+    python_environment("python", PYTHON_REQUIREMENTS)
+}
+
+/// The Python of a virtual environment in this folder of the cache, made when it does not have just these packages.
+pub(crate) fn python_environment(folder: &str, requirements: &str) -> Result<PathBuf> {
     install(&missing_python_packages())?;
     let version = Tool::new("python3").args(["-c", "import platform; print(platform.python_version())"]).output()?;
-    let wanted = format!("# Python {version}{PYTHON_REQUIREMENTS}");
+    let wanted = format!("# Python {version}{requirements}");
     let cache = cache_dir()?;
     fs::create_dir_all(&cache).with_context(|| format!("create {}", cache.display()))?;
     let lock = File::create(cache.join("python.lock")).context("create the Python lock")?;
     lock.lock().context("wait for the Python lock")?;
 
-    let environment = cache.join("python");
+    let environment = cache.join(folder);
     let python = environment.join("bin/python");
     let stamp = environment.join(PYTHON_STAMP);
     if fs::read_to_string(&stamp).is_ok_and(|made_for| made_for == wanted) {
@@ -101,11 +106,11 @@ pub(crate) fn python() -> Result<PathBuf> {
     }
     eprintln!("making a Python environment in {}", environment.display());
     Tool::new("python3").args(["-m", "venv", "--clear"]).arg(&environment).output()?;
-    let requirements = environment.join("requirements.txt");
-    fs::write(&requirements, PYTHON_REQUIREMENTS).context("write the Python requirements")?;
+    let list = environment.join("requirements.txt");
+    fs::write(&list, requirements).context("write the Python requirements")?;
     Tool::new(&python)
         .args(["-m", "pip", "install", "--quiet", "--only-binary", ":all:", "--requirement"])
-        .arg(&requirements)
+        .arg(&list)
         .output()?;
     fs::write(&stamp, wanted).context("mark the Python environment as whole")?;
     Ok(python)
@@ -256,7 +261,8 @@ mod tests {
 
     #[test]
     fn every_python_package_has_an_exact_version() {
-        let lines = PYTHON_REQUIREMENTS.lines().filter(|line| !line.starts_with('#'));
+        let wheel = [include_str!("../requirements-wheel.txt"), include_str!("../requirements-packing.txt")].concat();
+        let lines = PYTHON_REQUIREMENTS.lines().chain(wheel.lines()).filter(|line| !line.starts_with('#'));
         assert!(lines.clone().count() > 0);
         for line in lines {
             assert!(line.contains("=="), "{line}");

@@ -23,17 +23,25 @@ fn high(value: u128) -> u64 {
 /// little-endian pairs of words. It spreads well and does not withstand one who may choose among many ids.
 struct Lot(u64);
 
+impl Lot {
+    fn mix(&mut self, pair: [u8; 16]) {
+        let pair = u128::from_le_bytes(pair);
+        self.0 = fold(self.0 ^ low(pair) ^ KEYS[0], high(pair) ^ KEYS[1]).wrapping_add(KEYS[2]);
+    }
+}
+
 impl Hasher for Lot {
     fn finish(&self) -> u64 {
         fold(self.0 ^ KEYS[2], KEYS[1])
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        for pair in bytes.chunks(16) {
-            let mut both = [0; 16];
-            both[..pair.len()].copy_from_slice(pair);
-            let both = u128::from_le_bytes(both);
-            self.0 = fold(self.0 ^ low(both) ^ KEYS[0], high(both) ^ KEYS[1]).wrapping_add(KEYS[2]);
+        let (whole, rest) = bytes.as_chunks::<16>();
+        whole.iter().for_each(|pair| self.mix(*pair));
+        if !rest.is_empty() {
+            let mut last = [0; 16];
+            last[..rest.len()].copy_from_slice(rest);
+            self.mix(last);
         }
         self.write_u64(bytes.len() as u64);
     }
