@@ -24,6 +24,7 @@ pub mod limits;
 mod mining;
 mod orphans;
 mod peers;
+mod siblings;
 mod submit;
 mod sync;
 
