@@ -1,10 +1,11 @@
-//! `cargo xtask soak`: nodes of both chains in full mesh under a steady load, and what it does to them. The numbers, eight
-//! nodes and 7 transactions a second at each, are those of the paper's experiment; this does not reproduce it.
+//! `cargo xtask soak`: nodes of both chains in full mesh and a gateway under a steady load, and what it does to them. The
+//! numbers, eight nodes and 7 transactions a second at each, are those of the paper's experiment; this does not reproduce
+//! it.
 
 mod memory;
 
 use crate::running::{Background, Running, get, stop_all};
-use crate::system::{Binaries, Chain, Kind};
+use crate::system::{Binaries, Chain, GatewayPlan, Kind};
 use anyhow::{Context, Result, bail, ensure};
 use memory::Memory;
 use serde_json::Value;
@@ -23,6 +24,10 @@ const DEFAULT_SECONDS: u32 = 600;
 const SETTLE_S: u32 = 120;
 /// Between two looks at the memory.
 const SAMPLE_EVERY: Duration = Duration::from_secs(10);
+/// Blocks whose waiting times the gateway is asked for at the end; the most that it gives.
+const WAIT_BLOCKS: u32 = 512;
+/// No link is made here; the gateway has to be told something.
+const LINK_WINDOW_S: u32 = 60;
 /// Between two lines of progress.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
@@ -68,6 +73,58 @@ struct Soaked {
     load: Background,
 }
 
+/// The gateway, which shows both chains meanwhile.
+struct Watched {
+    gateway: Running,
+    memory: Memory,
+}
+
+impl Watched {
+    fn start(binaries: &Binaries, dir: &Path, emr: &Soaked, phd: &Soaked) -> Result<Self> {
+        let key = dir.join("gateway.key");
+        binaries.keygen(&key)?;
+        let plan = GatewayPlan {
+            dir: dir.join("gateway"),
+            key,
+            emr: emr.nodes[0].url(),
+            phd: phd.nodes[0].url(),
+            link_window_s: LINK_WINDOW_S,
+        };
+        Ok(Self { gateway: plan.start(binaries, "127.0.0.1:0")?, memory: Memory::new("gateway".into()) })
+    }
+
+    fn sample(&mut self) -> Result<()> {
+        self.gateway.ensure_alive()?;
+        self.memory.push(self.gateway.resident_bytes()?);
+        Ok(())
+    }
+
+    /// Prints what the fairness page shows of a chain.
+    fn print_waits(&self, kind: &str) -> Result<()> {
+        let path = format!("/api/v1/chains/{kind}/waits?blocks={WAIT_BLOCKS}");
+        let answer = get(self.gateway.address(), &path, "")?;
+        let waits: Value = serde_json::from_slice(&answer).with_context(|| format!("{path}: expected JSON"))?;
+        let shape = |name: &str| {
+            let shape = &waits[name];
+            let number = |name: &str| shape[name].as_u64().unwrap_or(0);
+            format!(
+                "{} {name}, p50 {} ms, p90 {} ms, p99 {} ms, at most {} ms, Jain's index {:.3}",
+                number("count"),
+                number("p50_ms"),
+                number("p90_ms"),
+                number("p99_ms"),
+                number("max_ms"),
+                shape["jain"].as_f64().unwrap_or(0.0)
+            )
+        };
+        println!("  fairness page, blocks {} to {}: {}", waits["from_height"], waits["to_height"], shape("measured"));
+        if waits["claimed"]["count"].as_u64().is_some_and(|count| count > 0) {
+            println!("  fairness page: {}", shape("claimed"));
+        }
+        Ok(())
+    }
+}
+
 /// Runs it. The last line is `soak: ok`.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     let binaries = Binaries::build(root)?;
@@ -79,10 +136,20 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     let (nodes, tps, seconds) = (MEMBERS.len(), options.tps, options.seconds);
     println!("{nodes} nodes of each chain in full mesh, {tps} transactions a second at each node for {seconds} s");
     println!("(their databases have small budgets, so that memory that only warms up is warm after a minute)");
-    watch(&mut all)?;
+    let mut watched = match all.as_slice() {
+        [emr, phd] => Some(Watched::start(&binaries, folder.path(), emr, phd)?),
+        // A gateway always has the EMR-Chain; the soak of one chain does without.
+        _ => None,
+    };
+    watch(&mut all, watched.as_mut())?;
     let mut faults = Vec::new();
     for one in all {
-        faults.extend(one.finish()?);
+        faults.extend(one.finish(watched.as_ref())?);
+    }
+    if let Some(watched) = watched {
+        println!("\ngateway\n  {}", watched.memory.line());
+        faults.extend(watched.memory.fault());
+        stop_all([watched.gateway])?;
     }
     ensure!(faults.is_empty(), "soak:\n{}", faults.join("\n"));
     println!("soak: ok");
@@ -90,13 +157,16 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
 }
 
 /// Samples the memory until every load has ended.
-fn watch(all: &mut [Soaked]) -> Result<()> {
+fn watch(all: &mut [Soaked], mut watched: Option<&mut Watched>) -> Result<()> {
     let (started, mut told) = (Instant::now(), Duration::ZERO);
     loop {
         let mut ended = true;
         for one in &mut *all {
             one.sample()?;
             ended &= one.load.has_ended()?;
+        }
+        if let Some(watched) = &mut watched {
+            watched.sample()?;
         }
         if ended {
             return Ok(());
@@ -167,16 +237,19 @@ impl Soaked {
     }
 
     /// Prints what came of it, stops the nodes and answers what is wrong.
-    fn finish(mut self) -> Result<Vec<String>> {
+    fn finish(mut self, watched: Option<&Watched>) -> Result<Vec<String>> {
         let kind = self.chain.kind().name();
         let (status, line) = self.load.finish()?;
         let report: Value = serde_json::from_str(line.trim())
             .with_context(|| format!("{kind}: blockhie load: {}, and no report: {line:?}", status))?;
         let (mined, tip) = (self.mined()?, self.chain.tip(&self.nodes[0])?.0);
         let agreed = self.chain.agree(&self.nodes.iter().collect::<Vec<_>>())?;
+        print_report(kind, &report);
+        if let Some(watched) = watched {
+            watched.print_waits(kind)?;
+        }
         stop_all(self.nodes)?;
         self.chain.fsck_all()?;
-        print_report(kind, &report);
         let stale = mined.saturating_sub(tip);
         // For people, who do not miss a block of the last second.
         let percent = 100.0 * stale as f64 / mined.max(1) as f64;
