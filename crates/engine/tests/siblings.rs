@@ -1,5 +1,7 @@
 //! Siblings between engines: told of, fetched, merged; and what withholding and flooding come to.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking; helpers outside of #[test] do too")]
+
 mod common;
 
 use blockhie_core::{BlockHash, BlockQuery, ErrorClass, Genesis, OpaqueApp, Store, TxStatus, fsck::fsck};
