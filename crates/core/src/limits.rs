@@ -44,6 +44,12 @@ pub const MAX_SIBLINGS_OF_MINER: usize = 2;
 /// Blocks beside the best chain that a template looks through. Without it whoever floods with stale blocks makes each
 /// template read them all; the lowest come first, so they leave the window and make room.
 pub const MAX_SIBLING_CANDIDATES: usize = 1_024;
+/// Blocks by which the tip must have grown before a block beside it is dropped, however stale: 17 minutes of blocks of a
+/// second. Without it a heavier branch that takes minutes to fetch loses its beginning meanwhile.
+pub const KEEP_STALE_BLOCKS: u64 = 1_024;
+/// Blocks beside the best chain that each new tip looks at for dropping: more than one interval brings. Without it one
+/// block pays for all that a partition left.
+pub const STALE_LOOKED_AT: usize = 32;
 /// Missing blocks named at a time: all that one block can list on most chains, and more once these have come.
 pub const MAX_NAMED_BLOCKS: usize = 64;
 /// Most of (L + 1)·m, the transactions that one block commits with its siblings': its undo must stay below what a store

@@ -84,6 +84,8 @@ pub enum TxStatus {
         quorum: u32,
         /// Whether that many are reached; never on an open chain.
         is_final: bool,
+        /// The sibling of that block through which it came, if any.
+        via_sibling: Option<BlockHash>,
     },
 }
 
@@ -125,6 +127,7 @@ pub fn tx_status(view: &dyn StoreRead, genesis: &Genesis, tip: &Tip, hash: &TxHa
             members,
             quorum,
             is_final: quorum > 0 && members >= quorum,
+            via_sibling: position.via_sibling,
         });
     }
     Ok(match view.pending_since(hash)? {

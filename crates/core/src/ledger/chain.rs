@@ -334,6 +334,8 @@ impl Ledger {
         let most = usize::try_from(self.genesis.max_transactions).unwrap_or(usize::MAX);
         self.mempool.unpark(MAX_RETRIED.min(most));
         self.tip.pending = self.mempool.len();
+        // If it fails, what is stale stays until a later block.
+        let _ = self.drop_stale();
     }
 }
 

@@ -7,6 +7,7 @@ mod chain;
 mod check;
 mod headers;
 mod siblings;
+mod side;
 mod template;
 
 pub use headers::{HeaderTip, UncheckedHeader};
@@ -25,7 +26,7 @@ use crate::merkle::{Peaks, head};
 use crate::query::{self, Tip};
 use crate::receipt::Receipt;
 use crate::staged::{Staged, StateOf, View};
-use crate::store::{IndexRow, Judgement, Meta, Store, StoreError, StoreRead};
+use crate::store::{IndexRow, Judgement, Meta, SideKey, Store, StoreError, StoreRead};
 use crate::tx::{Transaction, Verified};
 use primitive_types::U256;
 use std::collections::{BTreeSet, VecDeque};
@@ -83,6 +84,8 @@ pub struct Ledger {
     unsound: BTreeSet<BlockHash>,
     unsound_order: VecDeque<BlockHash>,
     subscribers: Vec<SyncSender<Tip>>,
+    /// The last block beside the best chain that was looked at whether it is to be dropped.
+    side_cursor: Option<SideKey>,
 }
 
 /// Block 0 of a genesis.
@@ -149,6 +152,7 @@ impl Ledger {
             unsound: BTreeSet::new(),
             unsound_order: VecDeque::new(),
             subscribers: Vec::new(),
+            side_cursor: None,
         };
         let hash = match meta.tip {
             Some(hash) => hash,
@@ -334,6 +338,17 @@ impl Ledger {
     pub fn knows_block(&self, hash: &BlockHash) -> Result<bool, StoreError> {
         let view = self.view();
         view.index(hash)?.map_or(Ok(false), |row| siblings::is_held(&view, hash, &row))
+    }
+
+    /// Whether a block is kept, and does not carry more work than the tip: it was followed, or need not be. One that does
+    /// waits for siblings, or is not valid.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn is_settled(&self, hash: &BlockHash) -> Result<bool, StoreError> {
+        let view = self.view();
+        let Some(row) = view.index(hash)? else { return Ok(false) };
+        Ok(row.work_u256() <= self.tip.work && siblings::is_held(&view, hash, &row)?)
     }
 
     /// A transaction, waiting or committed or carried by a block kept here.

@@ -4,6 +4,7 @@ use super::*;
 use crate::merkle::Peaks;
 
 mod attacks;
+mod kept;
 mod merging;
 mod proofs;
 mod random;
