@@ -133,8 +133,11 @@ impl Engine {
         imported: Imported,
         old_tip: BlockHash,
     ) {
+        let forgets = self.is_planted("forget-seen");
         if let Some(state) = from.and_then(|peer| self.peers.get_mut(&peer)) {
-            state.blocks.insert(block.claimed_hash);
+            if !forgets {
+                state.blocks.insert(block.claimed_hash);
+            }
             state.best_height = state.best_height.max(block.height);
             state.walk = 0;
         }
@@ -152,7 +155,11 @@ impl Engine {
                 ));
                 self.offer_abandoned(old_tip, fork_height);
             }
-            Imported::Known | Imported::Side => {}
+            Imported::Known | Imported::Side => {
+                if block.claimed_hash != self.ledger.tip().hash {
+                    self.mining.rival(block.claimed_hash);
+                }
+            }
         }
         let tip = self.ledger.tip().hash;
         for ticket in tickets {

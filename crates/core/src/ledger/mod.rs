@@ -5,6 +5,7 @@
 
 mod chain;
 mod check;
+mod planted;
 mod template;
 
 pub use template::TemplateRequest;
@@ -79,6 +80,8 @@ pub struct Ledger {
     unsound: BTreeSet<BlockHash>,
     unsound_order: VecDeque<BlockHash>,
     subscribers: Vec<SyncSender<Tip>>,
+    #[cfg(feature = "planted")]
+    planted: Option<&'static str>,
 }
 
 /// Block 0 of a genesis.
@@ -143,6 +146,8 @@ impl Ledger {
             unsound: BTreeSet::new(),
             unsound_order: VecDeque::new(),
             subscribers: Vec::new(),
+            #[cfg(feature = "planted")]
+            planted: None,
         };
         let hash = match meta.tip {
             Some(hash) => hash,

@@ -12,6 +12,7 @@ use crate::target::CompactTarget;
 use blockhie_packing::FairFirst;
 use std::collections::BTreeMap;
 
+mod medium;
 mod parked;
 mod waits;
 
