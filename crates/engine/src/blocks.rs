@@ -158,8 +158,11 @@ impl Engine {
         imported: Imported,
         old_tip: BlockHash,
     ) {
+        let forgets = self.is_planted("forget-seen");
         if let Some(state) = from.and_then(|peer| self.peers.get_mut(&peer)) {
-            state.blocks.insert(block.claimed_hash);
+            if !forgets {
+                state.blocks.insert(block.claimed_hash);
+            }
             state.best_height = state.best_height.max(block.height);
             state.walk = 0;
         }
@@ -180,9 +183,14 @@ impl Engine {
             Imported::Side => {
                 // The next template may list it.
                 self.mining.grown();
+                self.mining.rival(block.claimed_hash);
                 self.relay_side(block);
             }
-            Imported::Known => {}
+            Imported::Known => {
+                if block.claimed_hash != self.ledger.tip().hash {
+                    self.mining.rival(block.claimed_hash);
+                }
+            }
         }
         let tip = self.ledger.tip().hash;
         for ticket in tickets {

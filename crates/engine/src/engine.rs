@@ -173,7 +173,7 @@ impl Engine {
     /// tried again at the next turn.
     pub fn end_turn(&mut self) -> Result<(), StoreError> {
         let result = self.ledger.commit();
-        self.resend |= result.is_err();
+        self.resend |= result.is_err() && !self.is_planted("no-resend");
         result
     }
 
@@ -236,6 +236,19 @@ impl Engine {
                 _ => Action::SendBlock { peer: *peer, block: Arc::clone(&block) },
             });
         }
+    }
+
+    /// Whether the simulator planted this bug (docs/adr/0023-planted-bugs.md); never in a node.
+    #[cfg(not(feature = "planted"))]
+    #[allow(clippy::unused_self, reason = "the same call as with the feature")]
+    pub(crate) const fn is_planted(&self, _: &str) -> bool {
+        false
+    }
+
+    /// Whether the simulator planted this bug.
+    #[cfg(feature = "planted")]
+    pub(crate) fn is_planted(&self, bug: &str) -> bool {
+        self.ledger.is_planted(bug)
     }
 
     pub(crate) fn reply(&mut self, ticket: Option<Ticket>, result: ReplyResult) {

@@ -168,6 +168,11 @@ pub const STATIC_BAN_MS: u64 = 10_000;
 pub const TEMPLATE_MS: u64 = 500;
 /// And at most so often for new transactions alone.
 pub const TEMPLATE_GROWN_MS: u64 = 100;
+/// Intervals for which a tip must have stood before a node that may not mine on it takes another chain of the same work,
+/// on which it may. Without it members that each found the last block at one height wait for each other for ever.
+pub const TIE_INTERVALS: u64 = 5;
+/// Chains of the same work remembered for that; there are hardly more than members that mine.
+pub const MAX_RIVALS: usize = 8;
 /// Notes remembered so that one that repeats is given once.
 pub const RECENT_NOTES: usize = 64;
 

@@ -2,8 +2,8 @@
 
 use crate::engine::Engine;
 use crate::event::Action;
-use crate::limits::{TEMPLATE_GROWN_MS, TEMPLATE_MS};
-use blockhie_core::{BlockHash, TemplateError, TemplateRequest};
+use crate::limits::{MAX_RIVALS, TEMPLATE_GROWN_MS, TEMPLATE_MS, TIE_INTERVALS};
+use blockhie_core::{BlockHash, Imported, PublicKey, TemplateError, TemplateRequest};
 
 /// Intervals without a block after which this node says that it waits for others because of the spacing rule.
 const SILENT_INTERVALS: u64 = 30;
@@ -15,12 +15,24 @@ pub(crate) struct Mining {
     built_on: Option<BlockHash>,
     built_ms: u64,
     grown: bool,
+    /// The tip, and since when.
+    tip: Option<BlockHash>,
+    tip_ms: u64,
+    /// Other chains that peers showed meanwhile.
+    rivals: Vec<BlockHash>,
 }
 
 impl Mining {
     /// There are new transactions.
     pub(crate) fn grown(&mut self) {
         self.grown = true;
+    }
+
+    /// A peer has a block that is known here and not the tip.
+    pub(crate) fn rival(&mut self, hash: BlockHash) {
+        if !self.rivals.contains(&hash) && self.rivals.len() < MAX_RIVALS {
+            self.rivals.push(hash);
+        }
     }
 
     /// The last order did not reach the miner.
@@ -40,6 +52,10 @@ impl Engine {
         let age_ms = self.now.mono_ms.saturating_sub(self.mining.built_ms);
         let stale = age_ms >= TEMPLATE_MS || (self.mining.grown && age_ms >= TEMPLATE_GROWN_MS);
         let tip = self.ledger.tip().hash;
+        if self.mining.tip != Some(tip) {
+            (self.mining.tip, self.mining.tip_ms) = (Some(tip), self.now.mono_ms);
+            self.mining.rivals.clear();
+        }
         if self.mining.built_on == Some(tip) && !(is_tick && stale) {
             return;
         }
@@ -62,7 +78,10 @@ impl Engine {
                 match error {
                     // Asked again at ticks; they pass by themselves.
                     TemplateError::Wait { .. } => {}
-                    TemplateError::NotMyTurn { .. } => self.note_silence(&error),
+                    TemplateError::NotMyTurn { .. } => {
+                        self.note_silence(&error);
+                        self.take_rival(miner);
+                    }
                     TemplateError::NotAMember { .. } | TemplateError::Alarm { .. } | TemplateError::Store(_) => {
                         self.note(error.to_string());
                     }
@@ -78,6 +97,26 @@ impl Engine {
         if self.now.wall_ms.saturating_sub(tip.time_ms) > limit_ms {
             let height = tip.height;
             self.note(format!("no block since height {height} for more than {limit_ms} ms: {error}"));
+        }
+    }
+
+    /// Nobody found a block on this tip for long, and this node may not: it goes to a chain as good, where it may.
+    fn take_rival(&mut self, miner: PublicKey) {
+        let wait_ms = TIE_INTERVALS * u64::from(self.ledger.genesis().block_interval_ms);
+        if self.now.mono_ms.saturating_sub(self.mining.tip_ms) < wait_ms {
+            return;
+        }
+        let old_tip = self.ledger.tip().hash;
+        for rival in std::mem::take(&mut self.mining.rivals) {
+            match self.ledger.take_rival(&rival, &miner, self.now.wall_ms) {
+                Ok(Some(Imported::Reorganised { fork_height, .. })) => {
+                    self.note(format!("tip {rival} instead of {old_tip}, of the same work: here this node may mine"));
+                    self.offer_abandoned(old_tip, fork_height);
+                    return;
+                }
+                Ok(_) => {}
+                Err(error) => self.note(error.to_string()),
+            }
         }
     }
 

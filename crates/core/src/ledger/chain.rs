@@ -6,6 +6,7 @@ use super::{Imported, Ledger, missing};
 use crate::app::{Outcome, Position, TxPosition};
 use crate::block::{Block, UncheckedBlock};
 use crate::bytes::{BlockHash, TxHash};
+use crate::crypto::PublicKey;
 use crate::error::BlockError;
 use crate::limits::MAX_RETRIED;
 use crate::staged::{BlockState, Changes};
@@ -46,7 +47,8 @@ impl Ledger {
         if row.judgement == Judgement::NotValid {
             return Err(judged_before(hash));
         }
-        if row.work_u256() <= self.tip.work {
+        let tie_wins = row.work_u256() == self.tip.work && self.is_planted("tie-last-seen");
+        if row.work_u256() <= self.tip.work && !tie_wins {
             return Ok(Imported::Side);
         }
         self.follow(hash, row, now_ms)
@@ -75,7 +77,8 @@ impl Ledger {
         (hash, row)
     }
 
-    /// Makes a block that is kept, with more work than the tip, the new tip.
+    /// Makes a block that is kept, with more work than the tip, the new tip. When the medium fails half-way, the block
+    /// stays beside the best chain, and is tried again when it comes again.
     fn follow(&mut self, hash: BlockHash, row: IndexRow, now_ms: u64) -> Result<Imported, BlockError> {
         if row.parent != self.tip.hash {
             return self.reorganise(hash, now_ms);
@@ -85,10 +88,34 @@ impl Ledger {
         self.extend(&block, row, now_ms)
     }
 
+    /// Takes another chain of exactly the tip's work, on which the spacing rule lets `miner` mine. Of equal chains any
+    /// may be chosen, and the first is; but when each member alive mined the tip that it holds, nobody may go on from
+    /// his own and the chain would stand still for ever. `None`: this is no such chain.
+    ///
+    /// # Errors
+    /// As [`Ledger::import`].
+    pub fn take_rival(
+        &mut self,
+        rival: &BlockHash,
+        miner: &PublicKey,
+        now_ms: u64,
+    ) -> Result<Option<Imported>, BlockError> {
+        let Some(row) = self.view().index(rival)? else { return Ok(None) };
+        let equal = row.work_u256() == self.tip.work && *rival != self.tip.hash;
+        let held = row.judgement != Judgement::NotValid && self.view().block(rival)?.is_some();
+        if !equal || !held || self.spacing_conflict(&(*miner).into(), rival)?.is_some() {
+            return Ok(None);
+        }
+        self.reorganise(*rival, now_ms).map(Some)
+    }
+
     /// The usual way: one block on top of the tip. The rules are checked before anything is written.
     fn extend(&mut self, block: &Block, row: IndexRow, now_ms: u64) -> Result<Imported, BlockError> {
         if let Err(error) = self.check_block_rules(block) {
-            self.judge(block.hash, row, Judgement::NotValid);
+            // A read that fails is no fault of the block: judged for it, its chain would be refused for ever.
+            if matches!(error, BlockError::NotValid { .. }) {
+                self.judge(block.hash, row, Judgement::NotValid);
+            }
             return Err(error);
         }
         let committed = self.apply_block(block, row)?;
@@ -135,7 +162,7 @@ impl Ledger {
             self.check_block_rules(&block)?;
             committed.extend(self.apply_block(&block, row)?);
         }
-        if final_height.is_some_and(|height| fork_height < height) {
+        if final_height.is_some_and(|height| fork_height < height) && !self.is_planted("no-alarm") {
             self.raise_alarm(final_height)?;
         }
         Ok((committed, abandoned))
@@ -168,6 +195,9 @@ impl Ledger {
     /// Step 9: the rules of siblings, and nothing in its own list was committed by an ancestor or is carried by its
     /// siblings. The tip is its parent when this is asked, and its siblings are held.
     fn check_block_rules(&self, block: &Block) -> Result<(), BlockError> {
+        if self.is_planted("double-commit") {
+            return Ok(());
+        }
         self.check_siblings(block)?;
         let mut carried = BTreeMap::new();
         for sibling in self.siblings_of(&block.siblings)? {
@@ -327,7 +357,7 @@ impl Ledger {
         }
         let committed: BTreeSet<&TxHash> = committed.iter().collect();
         for (txhash, (tx, first_seen_ms)) in abandoned {
-            if !committed.contains(&txhash) {
+            if !committed.contains(&txhash) && !self.is_planted("mempool-forgets") {
                 self.mempool.insert(tx, first_seen_ms.min(now_ms));
             }
         }

@@ -6,6 +6,7 @@
 mod chain;
 mod check;
 mod headers;
+mod planted;
 mod siblings;
 mod side;
 mod template;
@@ -86,6 +87,8 @@ pub struct Ledger {
     subscribers: Vec<SyncSender<Tip>>,
     /// The last block beside the best chain that was looked at whether it is to be dropped.
     side_cursor: Option<SideKey>,
+    #[cfg(feature = "planted")]
+    planted: Option<&'static str>,
 }
 
 /// Block 0 of a genesis.
@@ -153,6 +156,8 @@ impl Ledger {
             unsound_order: VecDeque::new(),
             subscribers: Vec::new(),
             side_cursor: None,
+            #[cfg(feature = "planted")]
+            planted: None,
         };
         let hash = match meta.tip {
             Some(hash) => hash,

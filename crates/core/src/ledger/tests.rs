@@ -13,6 +13,7 @@ use blockhie_packing::FairFirst;
 use std::collections::BTreeMap;
 
 mod headers;
+mod medium;
 mod parked;
 mod siblings;
 mod waits;

@@ -1,0 +1,207 @@
+//! Byzantine nodes. Each follows the chain with a real engine, so that its lies are near the truth, and beside that
+//! does what it can: in what it finds, what it relays, what it answers, and in deeds of its own.
+
+mod deeds;
+mod forge;
+
+use super::network::Message;
+use super::node::Command;
+use super::{Coming, World};
+use blockhie_core::{Hash32, Signature, Store, Template, TxHash, UncheckedBlock};
+use blockhie_engine::{AskError, Event, Request};
+use forge::{Draft, Parent};
+use std::sync::Arc;
+
+/// Mean ms between two deeds.
+const DEED_EVERY_MS: u64 = 1_500;
+
+/// How it answers questions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Serves {
+    #[default]
+    Honestly,
+    Nothing,
+    NoBodies,
+    OldTips,
+    Wrong,
+    Unreadable,
+}
+
+/// What a byzantine node has in mind.
+#[derive(Debug, Default)]
+pub(crate) struct Private {
+    serves: Serves,
+    blocks: Vec<UncheckedBlock>,
+    tip: Option<Parent>,
+    /// Blocks after which it shows them.
+    until: usize,
+}
+
+impl World {
+    pub(super) fn first_deed(&mut self, node: usize) {
+        let wait = self.streams.evil.exponential_ms(DEED_EVERY_MS);
+        self.after(wait, Coming::Evil(node));
+    }
+
+    /// Some of the other nodes, at least one.
+    fn some(&mut self, node: usize) -> Vec<usize> {
+        let others: Vec<usize> = (0..self.nodes.len()).filter(|other| *other != node).collect();
+        let some: Vec<usize> = others.iter().copied().filter(|_| self.streams.evil.chance(600_000)).collect();
+        if some.is_empty() { vec![*self.streams.evil.pick(&others)] } else { some }
+    }
+
+    /// Pushes a block to some.
+    fn throw(&mut self, node: usize, block: UncheckedBlock) {
+        let block = Arc::new(block);
+        for to in self.some(node) {
+            self.send(node, to, Message::Block(block.clone()));
+        }
+    }
+
+    /// It found a block: work that it may spend as it likes.
+    pub(super) fn found_badly(&mut self, node: usize, template: Template) {
+        self.tally.evil += 1;
+        match self.streams.evil.below(10) {
+            0..=3 => {
+                if let Some(block) = self.seal(node, template) {
+                    self.command(node, Command::Event(Event::Mined { block }));
+                }
+            }
+            4 | 5 => self.equivocate(node, template),
+            6 => self.show_with_bad_signature_first(node, template),
+            7 => self.withhold_a_body(node),
+            _ => self.work_in_private(node),
+        }
+    }
+
+    /// Two different blocks at one height.
+    fn equivocate(&mut self, node: usize, template: Template) {
+        let mut other = template.clone();
+        other.header.time_ms += 1;
+        let (Some(one), Some(other)) = (self.seal(node, template), self.seal(node, other)) else { return };
+        self.command(node, Command::Event(Event::Mined { block: one.clone() }));
+        let (one, other) = (Arc::new(one), Arc::new(other));
+        for to in (0..self.nodes.len()).filter(|to| *to != node) {
+            let which = if self.streams.evil.chance(500_000) { &one } else { &other };
+            self.send(node, to, Message::Block(which.clone()));
+        }
+    }
+
+    /// First a false signature around a good block, then the good block.
+    fn show_with_bad_signature_first(&mut self, node: usize, template: Template) {
+        let Some(block) = self.seal(node, template) else { return };
+        let bad = with_bad_signature(&block);
+        for to in (0..self.nodes.len()).filter(|to| *to != node) {
+            if let Some(bad) = &bad {
+                self.send(node, to, Message::Block(Arc::new(bad.clone())));
+            }
+        }
+        self.command(node, Command::Event(Event::Mined { block }));
+    }
+
+    /// A block with a transaction that it serves to few or to nobody.
+    fn withhold_a_body(&mut self, node: usize) {
+        let Some(parent) = self.parent(node, 0) else { return };
+        let tx = self.own_transaction(node, crate::app::ROW, &[crate::app::MARK, 7]);
+        let hash = tx.hash();
+        if self.streams.evil.chance(500_000) {
+            self.nodes[node].hidden.insert(hash, tx.into_unverified());
+        }
+        let draft = Draft { txhashes: vec![hash], ..Draft::default() };
+        if let Some(block) = self.forge(node, &parent, draft) {
+            self.throw(node, block);
+        }
+    }
+
+    /// A branch that it shows only when it is long enough.
+    fn work_in_private(&mut self, node: usize) {
+        if self.nodes[node].private.tip.is_none() {
+            let depth = self.streams.evil.below(4);
+            let until = 1 + self.streams.evil.index(4);
+            let parent = self.parent(node, depth);
+            let private = &mut self.nodes[node].private;
+            (private.tip, private.until) = (parent, until);
+        }
+        let Some(parent) = self.nodes[node].private.tip.clone() else { return };
+        let draft = Draft { honest_spacing: true, ..Draft::default() };
+        if let Some(block) = self.forge(node, &parent, draft) {
+            let next = self.child(&parent, &block);
+            let private = &mut self.nodes[node].private;
+            private.tip = next;
+            private.blocks.push(block);
+        } else {
+            self.nodes[node].private.until = 0;
+        }
+        if self.nodes[node].private.blocks.len() >= self.nodes[node].private.until {
+            let private = &mut self.nodes[node].private;
+            private.tip = None;
+            for block in std::mem::take(&mut private.blocks) {
+                self.command(node, Command::Event(Event::Mined { block: block.clone() }));
+                self.throw(node, block);
+            }
+        }
+    }
+
+    /// It passes a block on, or not, or spoiled.
+    pub(super) fn relay_badly(&mut self, node: usize, to: usize, block: &Arc<UncheckedBlock>) {
+        match self.streams.evil.below(10) {
+            0 | 1 => {
+                if let Some(bad) = with_bad_signature(block) {
+                    self.send(node, to, Message::Block(Arc::new(bad)));
+                }
+            }
+            2 => {
+                let bad = UncheckedBlock { history_root: Some(Hash32([1; 32])), ..(**block).clone() };
+                self.send(node, to, Message::Block(Arc::new(bad)));
+            }
+            3 => {}
+            _ => self.send(node, to, Message::Block(block.clone())),
+        }
+    }
+
+    /// It answers a question, or not, or wrongly.
+    pub(super) fn answer_badly(&mut self, node: usize, _asker: usize, request: Request) -> Option<Message> {
+        if let Request::Tx(hash) = request
+            && let Some(tx) = self.nodes[node].hidden.get(&hash)
+        {
+            let tx = tx.clone();
+            return self.streams.evil.chance(700_000).then_some(Message::GotTx { hash, tx: Some(tx) });
+        }
+        let honest = self.answer_honestly(node, request);
+        match (self.nodes[node].private.serves, request) {
+            (Serves::Honestly, _) => Some(honest),
+            (Serves::Nothing, _) => None,
+            (Serves::NoBodies, Request::Tx(hash)) => Some(Message::GotTx { hash, tx: None }),
+            (Serves::OldTips, Request::Block(query @ blockhie_core::BlockQuery::Tip)) => {
+                let depth = self.streams.evil.below(20);
+                let parent = self.parent(node, depth)?;
+                let block = self.nodes[node].store.snapshot().block(&parent.hash).ok().flatten()?;
+                Some(Message::GotBlock { query, block: Some(Arc::new(block.to_unchecked())) })
+            }
+            (Serves::Wrong, Request::Block(query)) => {
+                let wrong = self.answer_honestly(node, Request::Block(blockhie_core::BlockQuery::Height(1)));
+                match wrong {
+                    Message::GotBlock { block, .. } => Some(Message::GotBlock { query, block }),
+                    _ => None,
+                }
+            }
+            (Serves::Wrong, Request::Tx(hash)) => {
+                let other: Option<TxHash> = self.verified.keys().next().copied();
+                let tx = other.and_then(|other| Some(self.verified.get(&other)?.0.clone()));
+                Some(Message::GotTx { hash, tx })
+            }
+            (Serves::Unreadable, _) => {
+                let error = AskError::Malformed("simulated: an answer that cannot be read".into());
+                Some(Message::Failed { request, error })
+            }
+            (Serves::NoBodies | Serves::OldTips, _) => Some(honest),
+        }
+    }
+}
+
+/// The same block with a signature that does not hold; `None` where nobody signs.
+fn with_bad_signature(block: &UncheckedBlock) -> Option<UncheckedBlock> {
+    let mut signature: Signature = block.signature?;
+    signature.0[5] ^= 1;
+    Some(UncheckedBlock { signature: Some(signature), ..block.clone() })
+}
