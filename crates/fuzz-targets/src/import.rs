@@ -8,13 +8,13 @@ use crate::same;
 use blockhie_core::block::block_sign_bytes;
 use blockhie_core::fsck::{fsck, state_hash};
 use blockhie_core::{
-    Application, BlockHash, ChainKind, CompactTarget, Genesis, Hash32, Header, Ledger, Member, MemoryStore, Router,
-    SecretKey, Signature, Store, Transaction, TxHash, UncheckedBlock, Verified, genesis_block, merkle,
+    Application, BlockHash, ChainKind, CompactTarget, Genesis, Hash32, Header, Imported, Ledger, Member, MemoryStore,
+    Router, SecretKey, Signature, Store, Transaction, TxHash, UncheckedBlock, Verified, genesis_block, merkle,
 };
 use blockhie_coupling::CouplingApp;
 use blockhie_emr::EmrApp;
 use blockhie_pow::NoWork;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 const START_MS: u64 = 1_750_000_000_000;
@@ -56,7 +56,23 @@ struct Known {
     log: Vec<BlockHash>,
 }
 
+/// What became of the blocks of a script.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Reached {
+    /// Blocks on top of the tip.
+    pub extended: u32,
+    /// Blocks kept beside the best chain.
+    pub side: u32,
+    /// Reorganisations.
+    pub reorganised: u32,
+    /// Transactions committed at the end.
+    pub committed: u64,
+    /// Blocks refused.
+    pub refused: u32,
+}
+
 struct World {
+    reached: Reached,
     store: Arc<MemoryStore>,
     ledger: Ledger,
     known: Vec<Known>,
@@ -65,6 +81,12 @@ struct World {
 
 /// Bytes in, invariants held.
 pub fn import(bytes: &[u8]) {
+    let _ = import_reaching(bytes);
+}
+
+/// The same, and how far it came: so that a test can see that the seeds reach what they are for.
+#[must_use]
+pub fn import_reaching(bytes: &[u8]) -> Reached {
     let mut world = World::new();
     let mut script = Script(bytes.iter());
     for _ in 0..MAX_STEPS {
@@ -75,7 +97,7 @@ pub fn import(bytes: &[u8]) {
         world.step(&mut script);
         assert!(world.ledger.tip().work >= before.work, "work fell from {before:?}");
     }
-    world.end();
+    world.end()
 }
 
 impl World {
@@ -84,7 +106,7 @@ impl World {
         let ledger = Ledger::open(store.clone(), Arc::new(NoWork), application()).expect("an empty store opens");
         let block = genesis_block(&GENESIS);
         let known = vec![Known { log: vec![block.hash], block: block.to_unchecked() }];
-        Self { store, ledger, known, transactions: Vec::new() }
+        Self { reached: Reached::default(), store, ledger, known, transactions: Vec::new() }
     }
 
     fn step(&mut self, script: &mut Script<'_>) {
@@ -188,8 +210,17 @@ impl World {
             self.transactions.iter().map(|tx| (tx.hash(), tx.clone())).collect();
         let hash = block.claimed_hash;
         match self.ledger.import(block, &bodies, NOW_MS) {
-            Ok(_) => assert!(self.ledger.knows_block(&hash).expect("a store in memory"), "{hash} was taken"),
+            Ok(imported) => {
+                match imported {
+                    Imported::Known => {}
+                    Imported::Side => self.reached.side += 1,
+                    Imported::Extended => self.reached.extended += 1,
+                    Imported::Reorganised { .. } => self.reached.reorganised += 1,
+                }
+                assert!(self.ledger.knows_block(&hash).expect("a store in memory"), "{hash} was taken");
+            }
             Err(error) => {
+                self.reached.refused += 1;
                 let tip = self.ledger.tip();
                 assert!(*tip == before, "{error} moved the tip from {before:?} to {tip:?}");
                 assert!(!error.to_string().is_empty());
@@ -228,12 +259,33 @@ impl World {
         same(self.ledger.tip(), &tip);
     }
 
-    fn end(mut self) {
+    /// The rules along the best chain, read once more from the protocol's page: `fsck` shares the ledger's checks.
+    fn rules_hold(&self) {
+        let mut chain = Vec::new();
+        while let Some(block) = self.ledger.block_at(chain.len() as u64).expect("a store in memory") {
+            chain.push(block);
+        }
+        let mut committed = BTreeSet::new();
+        for (height, block) in chain.iter().enumerate().skip(1) {
+            let (header, parent) = (&block.header, &chain[height - 1]);
+            assert_eq!((header.height, header.previous), (height as u64, parent.hash));
+            assert!(header.time_ms > parent.header.time_ms, "time at height {height}");
+            assert!(header.time_ms <= NOW_MS + 10_000, "ahead at height {height}");
+            assert!(SECRETS[..3].iter().any(|secret| *secret.public().as_bytes() == header.miner.0), "a stranger");
+            assert!(header.miner != parent.header.miner, "spacing at height {height}");
+            assert!(block.txhashes.iter().all(|hash| committed.insert(*hash)), "twice at height {height}");
+        }
+        assert_eq!(chain.len() as u64, self.ledger.tip().height + 1);
+    }
+
+    fn end(mut self) -> Reached {
         self.reopen();
+        self.rules_hold();
         let view = self.store.snapshot();
         let report = fsck(&*view, Arc::new(NoWork), application()).expect("a store in memory can be read");
         assert!(report.differences == 0, "{:?}", report.described);
         same(&report.tip, &self.ledger.tip().hash);
         same(&report.state_hash, &state_hash(&*view).expect("a store in memory"));
+        Reached { committed: report.transactions, ..self.reached }
     }
 }

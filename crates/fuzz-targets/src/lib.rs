@@ -11,7 +11,7 @@ mod store;
 mod texts;
 mod wire;
 
-pub use import::import;
+pub use import::{Reached, import, import_reaching};
 pub use readings::{csv, samples};
 pub use store::store;
 pub use texts::{genesis_toml, openings, receipt, texts};

@@ -3,10 +3,10 @@
 //! Seeds stand in `fuzz/seeds/TARGET`; they are made from `docs/protocol/vectors.json` by this file:
 //! `BLOCKHIE_WRITE_SEEDS=1 cargo test -p blockhie-fuzz-targets committed`. What once crashed a target stands in
 //! `fuzz/regressions/TARGET` and is run with them.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 use blockhie_core::{Genesis, Hash32, PublicKey, SecretKey, Signature, SignedRequest, Transaction, UncheckedBlock};
-use blockhie_fuzz_targets::TARGETS;
+use blockhie_fuzz_targets::{Reached, TARGETS, import_reaching};
 use blockhie_transport::pb;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use prost::Message;
@@ -180,17 +180,23 @@ fn values(vectors: &Value, add: &mut dyn FnMut(&'static str, &str, Vec<u8>)) {
     write("peer", bincode::serde::encode_to_vec(&peer, config).unwrap());
 }
 
-/// Scripts of `import`: step, parent (0: newest), miner, time, count, nonce.
+/// Scripts of `import`. A block is: step 0, parent (0: newest), miner, time, count, one number a transaction, nonce.
 fn scripts(add: &mut dyn FnMut(&'static str, &str, Vec<u8>)) {
     let mine = |parent: u8, miner: u8, time: u8| vec![0, parent, miner, time, 0, 1];
-    let chain: Vec<u8> = (0..9).flat_map(|i| mine(0, i % 3, 9)).collect();
-    add("import", "a-chain", chain.clone());
+    add("import", "a-chain", (0..9).flat_map(|i| mine(0, i % 3, 9)).collect());
     // Two records, one amended, mined three at once, committed and opened again.
     let sends = [4, 0, 3, 1, 4, 0, 3, 2, 4, 3, 3, 9];
-    add("import", "records", [&sends[..], &[0, 0, 0, 9, 3, 1, 0, 1, 2, 5, 6], &mine(0, 1, 9), &[6]].concat());
-    // A branch of three from the genesis while two stand, with the same transactions: it wins.
-    let fork = [mine(0, 0, 9), mine(0, 1, 9), mine(2, 2, 3), mine(0, 1, 3), mine(0, 0, 3), vec![5, 7, 2]].concat();
-    add("import", "a-fork", [&sends[..], &[0, 0, 0, 9, 2, 1, 0, 1], &fork].concat());
+    let three = [0, 0, 0, 9, 3, 0, 1, 2, 1];
+    add("import", "records", [&sends[..], &three, &[5], &mine(0, 1, 9), &[6]].concat());
+    // Two blocks stand, the first with all three; a branch of three from the genesis wins, without and with them.
+    let stands = [&sends[..], &three, &mine(0, 1, 9), &[5]].concat();
+    let branch = [mine(2, 2, 3), mine(0, 1, 3), mine(0, 0, 3), vec![5, 7, 2]].concat();
+    add("import", "a-fork", [&stands[..], &branch].concat());
+    let again = [&mine(2, 2, 3)[..], &mine(0, 1, 3), &[0, 0, 0, 3, 2, 0, 2, 1], &mine(0, 1, 9), &[6]].concat();
+    add("import", "a-fork-with-them", [&stands[..], &again].concat());
+    // A heavier branch whose last block repeats a transaction: it is left again.
+    let bad = [&[0, 2, 2, 3, 1, 0, 1][..], &mine(0, 1, 3), &[0, 0, 0, 3, 1, 0, 1], &mine(4, 2, 9), &[6]].concat();
+    add("import", "a-fork-that-is-not-valid", [&stands[..], &bad].concat());
     for field in 0..12 {
         for seal in [0, 0x42, 0x80, 0xc2] {
             let spoilt = [3, 0, 2, 9, 0, 1, field, 0x55, seal, 0];
@@ -322,11 +328,31 @@ fn mutations_of_the_seeds_pass() {
     let seeds = committed("seeds");
     for (target, run) in TARGETS {
         let of: Vec<&Vec<u8>> = seeds.iter().filter(|((name, _), _)| *name == target).map(|(_, bytes)| bytes).collect();
-        for i in 0..256 {
+        for i in 0..1_024 {
             let input = mutate(&mut rng, of[i % of.len()].clone(), of[(i * 7 + 3) % of.len()]);
             checked(target, run, &input, "mutated");
         }
     }
+}
+
+/// The scripts of the seeds come as far as they are meant to.
+#[test]
+fn scripts_extend_reorganise_and_are_refused() {
+    let seeds = committed("seeds");
+    let reached = |name: &str| import_reaching(&seeds[&("import", name.to_owned())]);
+    assert_eq!(reached("a-chain"), Reached { extended: 9, ..Reached::default() });
+    assert_eq!(reached("records"), Reached { extended: 2, committed: 3, ..Reached::default() });
+    let fork = Reached { extended: 2, side: 2, reorganised: 1, ..Reached::default() };
+    assert_eq!(reached("a-fork"), fork);
+    assert_eq!(reached("a-fork-with-them"), Reached { extended: 3, committed: 2, ..fork });
+    let refused = reached("a-fork-that-is-not-valid");
+    assert!(refused.reorganised == 0 && refused.refused == 1 && refused.committed == 3, "{refused:?}");
+    let spoilt: Vec<Reached> = seeds
+        .iter()
+        .filter(|((target, name), _)| *target == "import" && name.starts_with("spoilt"))
+        .map(|(_, script)| import_reaching(script))
+        .collect();
+    assert!(spoilt.iter().filter(|reached| reached.refused > 0).count() > 30, "{spoilt:?}");
 }
 
 /// The fuzzer starts from messages that pass every check, not only from ones that are refused early.
