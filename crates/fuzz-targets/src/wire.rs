@@ -90,7 +90,7 @@ pub fn messages(bytes: &[u8]) {
     copied::<v1::StatusResponse, TxStatus>(bytes);
     copied::<v1::WaitsRequest, WaitsRange>(bytes);
     let _ = v1::WaitsResponse::decode(bytes).map(blockhie_core::query::waits::Waits::try_from);
-    round_trip::<v1::Peer, PeerInfo>(bytes);
+    round_trip::<v1::PeerRow, PeerInfo>(bytes);
     let _ = v1::PeersResponse::decode(bytes).map(Vec::<PeerInfo>::try_from);
 }
 

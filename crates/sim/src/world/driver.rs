@@ -182,6 +182,8 @@ impl World {
                     self.send(node, to, Message::Ask(request));
                 }
             }
+            // Of peers that said that they speak `blockhie.v1.Peer`; here nobody says so.
+            Action::Fetch { .. } | Action::Announce { .. } => {}
             Action::SendBlock { peer, block } => self.send_block(node, node_of(peer), &block),
             Action::SendTx { peer, tx } => {
                 let to = node_of(peer);
