@@ -176,7 +176,7 @@ fn values(vectors: &Value, add: &mut dyn FnMut(&'static str, &str, Vec<u8>)) {
     write("undo", bincode::serde::encode_to_vec(&undo, config).unwrap());
     let meta = blockhie_core::store::Meta::new(&Genesis::from_bytes(&bytes(&vectors["chain"]["genesis"])).unwrap());
     write("meta", bincode::serde::encode_to_vec(&meta, config).unwrap());
-    let peer = blockhie_core::store::PeerRow { address: "127.0.0.1:1".into(), last_seen_ms: 9 };
+    let peer = blockhie_core::store::PeerRow { address: "127.0.0.1:1".into(), last_seen_ms: 9, since_ms: 7 };
     write("peer", bincode::serde::encode_to_vec(&peer, config).unwrap());
 }
 
