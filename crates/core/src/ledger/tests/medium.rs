@@ -81,8 +81,7 @@ fn every_read_fails_once(
     last: &UncheckedBlock,
     all: &BTreeMap<TxHash, Transaction<Verified>>,
 ) {
-    let mut failures = 0;
-    for n in 1..1_000 {
+    for (failures, n) in (1..1_000).enumerate() {
         let (mut ledger, store) = open_failing(genesis);
         for block in before {
             ledger.import(block.clone(), all, START + 9_000).unwrap();
@@ -96,7 +95,6 @@ fn every_read_fails_once(
             assert!(failures > 8 && result.is_ok(), "{failures} {result:?}");
             return;
         }
-        failures += 1;
         if let Err(error) = result {
             assert!(matches!(error, BlockError::Store(_)), "read {n}: {error}");
             let again = ledger.import(last.clone(), all, START + 9_000);
