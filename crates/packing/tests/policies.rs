@@ -89,7 +89,8 @@ fn random_is_even_and_sampling_goes_by_the_power_of_the_wait() {
         };
         let two = shares(&policy, &starts, 2);
         assert!(close(&two, &[second(0), second(1), second(2), 0.0]), "{alpha}: {two:?}");
-        // What has not waited comes last, but comes.
+        // What has not waited comes last, even after a millisecond, but comes.
+        assert_eq!(shares(&policy, &[9_999, 10_000, 10_000], 1), [1.0, 0.0, 0.0]);
         assert_eq!(policy.pick(&pool_of(&starts), &context(4)).len(), 4);
     }
 }
