@@ -66,6 +66,8 @@ mod tests {
     fn the_limits_fit_each_other() {
         const { assert!(MAX_BODY_BYTES <= MIN_BLOCK_BYTES as usize, "any valid body fits into any chain's block") };
         const { assert!(BODY_PREFIX_BYTES < MAX_BODY_BYTES) };
+        const { assert!(MAX_COMMITTED >= 9 * MAX_BLOCK_TRANSACTIONS, "the largest block with the default L") };
+        const { assert!(KEEP_STALE_BLOCKS > u8::MAX as u64, "what may be merged is never dropped: W is one byte") };
         // header 480 hex digits, signature 128, and the keys around them
         const { assert!(MAX_RUN_HEADERS * (480 + 128 + 32) + 2 * MAX_BODY_BYTES + 65_536 < MAX_RECEIPT_BYTES) };
         const { assert!(MAX_MEMPOOL_TRANSACTIONS / MEMPOOL_SENDER_SHARE > MAX_BLOCK_TRANSACTIONS as usize) };

@@ -9,7 +9,7 @@ use blockhie_pow::ProofOfWork;
 
 pub struct Forge {
     genesis: Genesis,
-    member: usize,
+    pub member: usize,
     hashes: Vec<BlockHash>,
     parent: ParentContext,
     /// What the blocks made from now on list.

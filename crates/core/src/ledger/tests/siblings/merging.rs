@@ -144,3 +144,37 @@ fn templates_of_nodes_that_hold_the_same_agree_whatever_the_order_of_arrival() {
     assert_eq!(lists[0], lists[1]);
     assert_eq!((lists[0].len(), lists[0][0]), (4, b1.hash), "the parent first, then all of height 2");
 }
+
+#[test]
+fn fsck_sees_what_is_wrong_with_listed_and_side() {
+    use crate::store::Op;
+    let genesis = merging(3, 16, 8);
+    let (mut ledger, store) = open(&genesis);
+    let maker = Maker::new(&genesis);
+    let a1 = maker.child(&maker.root, 1, 1_000, &[], &[]);
+    let [b1, c1] = [2, 3].map(|member| maker.child(&maker.root, member, 1_000, &[], &[]));
+    for made in [&a1, &b1, &c1] {
+        give(&mut ledger, made, &[]).unwrap();
+    }
+    give(&mut ledger, &maker.child(&a1, 1, 1_000, &[], &[&b1]), &[]).unwrap();
+    assert_clean(&store);
+    let damages: [(&str, Op, Op); 6] = [
+        ("listed", Op::Listed(b1.hash, None), Op::Listed(b1.hash, Some(2))),
+        ("listed", Op::Listed(b1.hash, Some(1)), Op::Listed(b1.hash, Some(2))),
+        ("listed", Op::Listed(c1.hash, Some(2)), Op::Listed(c1.hash, None)),
+        ("side 1", Op::Side((1, b1.hash), Some(1)), Op::Side((1, b1.hash), None)),
+        ("side 2", Op::Side((2, c1.hash), Some(1)), Op::Side((2, c1.hash), None)),
+        (
+            "expected the sibling",
+            Op::DropBlock(b1.hash),
+            Op::PutBlock(store.snapshot().block(&b1.hash).unwrap().unwrap()),
+        ),
+    ];
+    for (text, damage, repair) in damages {
+        store.commit(vec![damage]).unwrap();
+        let report = crate::fsck::fsck(store.snapshot().as_ref(), Arc::new(TestWork), Arc::new(OpaqueApp)).unwrap();
+        assert!(report.described.iter().any(|line| line.contains(text)), "{text}: {:#?}", report.described);
+        store.commit(vec![repair]).unwrap();
+        assert_clean(&store);
+    }
+}
