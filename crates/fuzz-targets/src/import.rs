@@ -4,7 +4,7 @@
 //! Invariants after every step: no panic; a refused block moves nothing; the tip's work never falls. At the end `fsck`,
 //! which replays the chain from its genesis, finds nothing, and the store opens with the same tip and state.
 
-use crate::same;
+use crate::{rules, same};
 use blockhie_core::block::block_sign_bytes;
 use blockhie_core::fsck::{fsck, state_hash};
 use blockhie_core::{
@@ -14,12 +14,14 @@ use blockhie_core::{
 use blockhie_coupling::CouplingApp;
 use blockhie_emr::EmrApp;
 use blockhie_pow::NoWork;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 const START_MS: u64 = 1_750_000_000_000;
 /// The clock stands still; times that a script writes go past what it lets in.
 const NOW_MS: u64 = START_MS + 20_000;
+/// W and L of this chain: as long as a ledger takes no others, a block that lists siblings is one more that is refused.
+const SIBLINGS: (u8, u8) = (0, 0);
 /// Steps of a script: enough for a reorganisation of several blocks and back.
 const MAX_STEPS: usize = 48;
 
@@ -28,7 +30,11 @@ static SECRETS: LazyLock<Vec<SecretKey>> = LazyLock::new(|| (1..=5).map(|i| Secr
 /// Three members, so that spacing is 1; the fourth and fifth secret are nobody's.
 static GENESIS: LazyLock<Genesis> = LazyLock::new(|| {
     let members = SECRETS[..3].iter().map(|secret| Member { key: secret.public(), name: secret.public().to_string() });
-    Genesis::with_defaults(ChainKind::Emr, "fuzz", Hash32([7; 32]), START_MS, CompactTarget::MOST, members.collect())
+    let nonce = Hash32([7; 32]);
+    let genesis =
+        Genesis::with_defaults(ChainKind::Emr, "fuzz", nonce, START_MS, CompactTarget::MOST, members.collect());
+    let (sibling_window, sibling_limit) = SIBLINGS;
+    Genesis { sibling_window, sibling_limit, ..genesis }
 });
 
 fn application() -> Arc<dyn Application> {
@@ -111,13 +117,13 @@ impl World {
 
     fn step(&mut self, script: &mut Script<'_>) {
         match script.byte() % 8 {
-            0..=2 => {
-                let (block, log) = self.forge(script);
+            step @ 0..=2 => {
+                let (block, log) = self.forge(script, step == 2);
                 self.import(block.clone());
                 self.known.push(Known { block, log });
             }
             3 => {
-                let (block, _) = self.forge(script);
+                let (block, _) = self.forge(script, false);
                 let block = self.spoil(block, script);
                 self.import(block);
             }
@@ -131,8 +137,9 @@ impl World {
         }
     }
 
-    /// A block over any known one, with a few of the transactions there are. Its own bytes hold; rules may not.
-    fn forge(&self, script: &mut Script<'_>) -> (UncheckedBlock, Vec<BlockHash>) {
+    /// A block over any known one, with a few of the transactions there are, and of the blocks as siblings where it
+    /// lists any. Its own bytes hold; rules may not.
+    fn forge(&self, script: &mut Script<'_>, lists: bool) -> (UncheckedBlock, Vec<BlockHash>) {
         let parent = &self.known[script.pick(self.known.len())];
         let secret = &SECRETS[usize::from(script.byte()) % 4];
         // Mostly a fraction of a second, at most 15 s and more than the clock admits.
@@ -140,11 +147,14 @@ impl World {
         let count = usize::from(script.byte() % 4).min(self.transactions.len());
         let txhashes: Vec<TxHash> =
             (0..count).map(|_| self.transactions[script.pick(self.transactions.len())].hash()).collect();
+        let count_of_siblings = if lists { 1 + script.byte() % 3 } else { 0 };
+        let siblings: Vec<BlockHash> =
+            (0..count_of_siblings).map(|_| self.known[script.pick(self.known.len())].block.claimed_hash).collect();
         let header = Header {
             previous: parent.block.claimed_hash,
             tx_root: merkle::head(&txhashes),
             history_root: merkle::head(&parent.log),
-            siblings_root: merkle::head(&[]),
+            siblings_root: merkle::head(&siblings),
             miner: Hash32(*secret.public().as_bytes()),
             height: parent.block.height + 1,
             time_ms,
@@ -163,7 +173,7 @@ impl World {
             nonce: header.nonce,
             txhashes,
             miner: header.miner,
-            siblings: Vec::new(),
+            siblings,
             signature: Some(secret.sign(&block_sign_bytes(&chain, &hash))),
             history_root: Some(header.history_root),
         };
@@ -259,28 +269,9 @@ impl World {
         same(self.ledger.tip(), &tip);
     }
 
-    /// The rules along the best chain, read once more from the protocol's page: `fsck` shares the ledger's checks.
-    fn rules_hold(&self) {
-        let mut chain = Vec::new();
-        while let Some(block) = self.ledger.block_at(chain.len() as u64).expect("a store in memory") {
-            chain.push(block);
-        }
-        let mut committed = BTreeSet::new();
-        for (height, block) in chain.iter().enumerate().skip(1) {
-            let (header, parent) = (&block.header, &chain[height - 1]);
-            assert_eq!((header.height, header.previous), (height as u64, parent.hash));
-            assert!(header.time_ms > parent.header.time_ms, "time at height {height}");
-            assert!(header.time_ms <= NOW_MS + 10_000, "ahead at height {height}");
-            assert!(SECRETS[..3].iter().any(|secret| *secret.public().as_bytes() == header.miner.0), "a stranger");
-            assert!(header.miner != parent.header.miner, "spacing at height {height}");
-            assert!(block.txhashes.iter().all(|hash| committed.insert(*hash)), "twice at height {height}");
-        }
-        assert_eq!(chain.len() as u64, self.ledger.tip().height + 1);
-    }
-
     fn end(mut self) -> Reached {
         self.reopen();
-        self.rules_hold();
+        rules::hold(&self.ledger, &GENESIS, NOW_MS);
         let view = self.store.snapshot();
         let report = fsck(&*view, Arc::new(NoWork), application()).expect("a store in memory can be read");
         assert!(report.differences == 0, "{:?}", report.described);

@@ -7,6 +7,7 @@
 
 mod import;
 mod readings;
+mod rules;
 mod store;
 mod texts;
 mod wire;
