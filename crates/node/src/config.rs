@@ -24,6 +24,8 @@ pub struct Config {
     pub listen: String,
     /// Peers to keep a connection to, `host:port`; resolved at start.
     pub peers: Vec<String>,
+    /// Whether to connect to peers that others tell of, besides those named.
+    pub discover: bool,
     /// Whether this node mines.
     pub mine: bool,
     /// Packing policy: `fair-first` or `tp-fair`.
@@ -53,6 +55,7 @@ impl Default for Config {
         Self {
             listen: "127.0.0.1:7401".into(),
             peers: Vec::new(),
+            discover: true,
             mine: true,
             packing: "fair-first".into(),
             hash_rate: DEFAULT_HASH_RATE,
@@ -141,6 +144,7 @@ impl Config {
         let notes = [
             ("listen", "address of gRPC: peers and clients. Open it to members only"),
             ("peers", "nodes to keep a connection to, \"host:port\""),
+            ("discover", "whether to connect to peers that others tell of, besides those named"),
             ("mine", "take part in proof of work (needs a member's key, or an open chain)"),
             ("packing", "which waiting transactions go into a block: fair-first or tp-fair"),
             ("hash_rate", "hashes a second over all miner threads; the target follows the members' rates"),
