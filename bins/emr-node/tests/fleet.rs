@@ -97,11 +97,13 @@ fn field(json: &str, name: &str) -> String {
     rest.split([',', '}']).next().unwrap().trim().trim_matches('"').to_owned()
 }
 
-fn without_mining(dir: &Path) {
+/// Turns something off in the configuration of a stopped node.
+fn without(what: &str, dir: &Path) {
     let file = dir.join("config.toml");
     let config = std::fs::read_to_string(&file).unwrap();
-    assert!(config.contains("mine = true"), "{config}");
-    std::fs::write(&file, config.replace("mine = true", "mine = false")).unwrap();
+    let line = format!("{what} = true");
+    assert!(config.contains(&line), "{config}");
+    std::fs::write(&file, config.replace(&line, &format!("{what} = false"))).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,6 +129,7 @@ async fn eight_members_agree_whatever_happens_to_two_and_whatever_one_says() {
     for (n, address) in (1u8..).zip(&addresses) {
         links.push(Link::new(n, cut, address.parse().unwrap()).await);
     }
+    without("discover", &made[CUT].0);
     let peers: Vec<String> = links.iter().map(|link| link.to_b.to_string()).collect();
     let peers: Vec<&str> = peers.iter().map(String::as_str).collect();
     nodes.push(Some(Running::start_at(&made[CUT].0, &cut.to_string(), &peers)));
@@ -188,7 +191,7 @@ async fn settle(made: &[(std::path::PathBuf, SecretKey)], nodes: Vec<Option<Runn
     }
     let mut nodes: Vec<Running> = Vec::new();
     for (dir, _) in made {
-        without_mining(dir);
+        without("mine", dir);
         let peers: Vec<&str> = nodes.iter().map(|node| node.address.as_str()).collect();
         let node = Running::start(dir, &peers);
         nodes.push(node);

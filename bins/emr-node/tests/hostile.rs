@@ -140,11 +140,13 @@ async fn attack() {
     let seconds: u64 = std::env::var("BLOCKHIE_EVIL_SECONDS").unwrap().parse().unwrap();
     let (to, genesis): (SocketAddr, _) = (target.parse().unwrap(), genesis_of(&target).await);
     let end = Instant::now() + Duration::from_secs(seconds + 1);
+    // All of one kind, for whoever wants to know what costs.
+    let only: Option<u8> = std::env::var("BLOCKHIE_EVIL_ONLY").ok().and_then(|text| text.parse().ok());
     let run = |n: u8| {
         let genesis = genesis.clone();
         tokio::spawn(async move {
             while Instant::now() < end {
-                match n % 8 {
+                match only.unwrap_or(n % 8) {
                     0 => half_open(n, to).await,
                     1 => slow_loris(n, to).await,
                     2 => oversize(n, to).await,

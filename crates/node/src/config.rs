@@ -24,6 +24,8 @@ pub struct Config {
     pub listen: String,
     /// Peers to keep a connection to, `host:port`; resolved at start.
     pub peers: Vec<String>,
+    /// Whether to connect to peers that others tell of, besides those named.
+    pub discover: bool,
     /// Whether this node mines.
     pub mine: bool,
     /// Packing policy, by its name: one of [`POLICY_NAMES`](blockhie_packing::POLICY_NAMES).
@@ -55,6 +57,7 @@ impl Default for Config {
         Self {
             listen: "127.0.0.1:7401".into(),
             peers: Vec::new(),
+            discover: true,
             mine: true,
             packing: "fair-first".into(),
             hash_rate: DEFAULT_HASH_RATE,
@@ -147,6 +150,7 @@ impl Config {
         let notes = [
             ("listen", "address of gRPC: peers and clients. Open it to members only"),
             ("peers", "nodes to keep a connection to, \"host:port\""),
+            ("discover", "whether to connect to peers that others tell of, besides those named"),
             ("mine", "take part in proof of work (needs a member's key, or an open chain)"),
             ("packing", packing.as_str()),
             ("hash_rate", "hashes a second over all miner threads; the target follows the members' rates"),

@@ -199,7 +199,9 @@ impl NodeBuilder {
             tokio::spawn(serve_metrics(listener, metrics.clone(), stopped.clone()));
         }
         tokio::spawn(peers.clone().route(peer_receiver));
-        tokio::spawn(peers.clone().fill());
+        if self.config.discover {
+            tokio::spawn(peers.clone().fill());
+        }
         tokio::spawn(ticks(engine.clone(), stopped.clone()));
         tokio::spawn(sum_metrics(metrics.clone(), stopped.clone()));
         for peer in named {
