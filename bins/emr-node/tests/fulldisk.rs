@@ -37,6 +37,8 @@ fn node_on(disk: &Path) -> PathBuf {
 fn start(dir: &Path) -> Running {
     let mut command = emr_node();
     command.args(["run", "--listen", "127.0.0.1:0", "--data-dir", text(dir)]);
+    // So many lines that some cannot be written: that must end no thread.
+    command.env("RUST_LOG", "debug");
     Running::spawn(command, &dir.join("log"))
 }
 
