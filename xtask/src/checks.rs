@@ -65,6 +65,12 @@ fn checks(root: &Path, report: &mut Report) {
     if let Some(found) = report.tool("python package", wheel::tools) {
         report.step("python package", || wheel::check(root, &found));
     }
+    // With the profile of its own: two hundred networks take seconds with it and minutes without.
+    report.step("chaos", || {
+        let seeds = ["chaos", "--seeds", "0..200"];
+        let run = ["run", "--quiet", "--profile", "sim", "--package", "blockhie-sim", "--bin", "blockhie-sim", "--"];
+        cargo(root, &[run.as_slice(), &seeds].concat(), &variables)
+    });
     report.step("doc tests", || cargo(root, &["test", "--workspace", "--doc"], &variables));
     variables.push(("RUSTDOCFLAGS".to_owned(), "-D warnings".to_owned()));
     report.step("docs", || cargo(root, &["doc", "--workspace", "--no-deps"], &variables));

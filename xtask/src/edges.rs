@@ -51,6 +51,13 @@ const LIGHT: [&str; 3] = ["blockhie-core", "blockhie-packing", "blockhie-engine"
 /// What must not be in the tree of a [`LIGHT`] crate.
 const HEAVY: [&str; 4] = ["rocksdb", "librocksdb-sys", "tonic", "tokio"];
 
+/// The cargo feature by which the simulator plants bugs inside core and engine (docs/adr/0023-planted-bugs.md).
+const PLANTED: &str = "planted";
+/// Who may have that feature, and who may turn it on for tests.
+const PLANTERS: [&str; 3] = ["blockhie-core", "blockhie-engine", "blockhie-sim"];
+/// See [`PLANTERS`].
+const SIMULATOR: &str = "blockhie-sim";
+
 /// Dependencies between packages of the workspace: from, to, and whether only tests need it.
 type Edges = BTreeSet<(String, String, bool)>;
 
@@ -63,11 +70,49 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     let members = metadata.workspace_packages();
     let names: BTreeSet<String> = members.iter().map(|package| package.name.to_string()).collect();
     let mut problems = violations(&names, &edges(&metadata));
+    problems.extend(planted(&switches(&metadata)));
     problems.extend(heavy_dependencies(root)?);
     if !problems.is_empty() {
         bail!("{}\nthe table is in docs/ARCHITECTURE.md and xtask/src/edges.rs", problems.join("\n"));
     }
     Ok(())
+}
+
+/// Something that turns the feature [`PLANTED`] on: of a package, its own feature or a dependency.
+#[derive(Debug)]
+struct Switch {
+    package: String,
+    /// The feature that does it; `None`: a dependency does it always.
+    feature: Option<String>,
+    only_tests: bool,
+}
+
+fn switches(metadata: &Metadata) -> Vec<Switch> {
+    let mut switches = Vec::new();
+    for package in metadata.workspace_packages() {
+        let name = package.name.to_string();
+        for dependency in package.dependencies.iter().filter(|dep| dep.features.iter().any(|on| on == PLANTED)) {
+            let only_tests = dependency.kind == DependencyKind::Development;
+            switches.push(Switch { package: name.clone(), feature: None, only_tests });
+        }
+        let plants = |part: &String| part.split(['/', '?']).any(|word| word == PLANTED);
+        for (feature, parts) in &package.features {
+            if feature == PLANTED || parts.iter().any(plants) {
+                switches.push(Switch { package: name.clone(), feature: Some(feature.clone()), only_tests: false });
+            }
+        }
+    }
+    switches
+}
+
+/// No program but the simulator may be built with planted bugs, and that only when it is asked to.
+fn planted(switches: &[Switch]) -> Vec<String> {
+    let allowed = |switch: &&Switch| match switch.feature.as_deref() {
+        Some(feature) => feature == PLANTED && PLANTERS.contains(&switch.package.as_str()),
+        None => switch.only_tests && switch.package == SIMULATOR,
+    };
+    let wrong = switches.iter().filter(|switch| !allowed(switch));
+    wrong.map(|switch| format!("{} must not turn on the feature {PLANTED}: {switch:?}", switch.package)).collect()
 }
 
 fn edges(metadata: &Metadata) -> Edges {
@@ -183,6 +228,28 @@ mod tests {
         let back = ("blockhie-emr", "blockhie-transport", true);
         let found = problems(&[emr_in_tests, back, ("blockhie-pow", "blockhie-core", false)]);
         assert_eq!(found, ["a cycle, tests included, among or above: blockhie-emr, blockhie-transport"]);
+    }
+
+    #[test]
+    fn planted_bugs_stay_in_the_simulator() {
+        let switch = |package: &str, feature: Option<&str>, only_tests| Switch {
+            package: package.to_owned(),
+            feature: feature.map(str::to_owned),
+            only_tests,
+        };
+        assert!(
+            planted(&[switch("blockhie-sim", None, true), switch("blockhie-core", Some(PLANTED), false)]).is_empty()
+        );
+        let wrong = [
+            switch("blockhie-node", None, false),
+            switch("blockhie-node", None, true),
+            switch("blockhie-sim", None, false),
+            switch("blockhie-core", Some("default"), false),
+            switch("emr-node", Some(PLANTED), false),
+        ];
+        assert_eq!(planted(&wrong).len(), wrong.len());
+        let metadata = MetadataCommand::new().current_dir(crate::root()).no_deps().exec().unwrap();
+        assert_eq!(switches(&metadata).len(), 5, "three features and two dependencies of tests");
     }
 
     #[test]

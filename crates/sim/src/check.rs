@@ -10,16 +10,19 @@ use blockhie_core::{
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Receipts verified at each node, at most.
-const RECEIPTS: usize = 12;
+const RECEIPTS: usize = 5;
 /// Of the blocks sent at most one in so many may go back to where it came from: after a connection broke nobody knows.
 const ECHOES: u64 = 6;
+/// A turn under way ends within so long, ms.
+const TURNS_MS: u64 = 1_000;
 /// Rows read at once.
 const PAGE: usize = 1_024;
 
 impl World {
     /// All invariants that are not watched on the way.
     pub(crate) fn check_end(&mut self) {
-        let checks: [fn(&Self, usize) -> Result<(), Broken>; 6] = [
+        self.finish_turns();
+        let checks: [Check; 6] = [
             Self::check_lost,
             Self::check_chain,
             Self::check_work,
@@ -44,6 +47,18 @@ impl World {
         let (echoes, sends) = (self.tally.echoes, self.tally.block_sends);
         if echoes > 30 + sends / ECHOES {
             self.violated("I7", None, format!("{echoes} of {sends} blocks went back to where they came from"));
+        }
+    }
+
+    /// What a turn has decided and not written yet is in memory and not in the store.
+    fn finish_turns(&mut self) {
+        let end_ms = self.now_ms + TURNS_MS;
+        let staged = |world: &Self| {
+            let running = world.nodes.iter().filter_map(|node| node.running.as_ref());
+            running.into_iter().any(|running| running.engine.ledger().has_staged())
+        };
+        while staged(self) && self.now_ms < end_ms {
+            self.run_until(self.now_ms + 1);
         }
     }
 
@@ -225,6 +240,9 @@ fn first_of_run(receipt: &Receipt, chain: &Hash32) -> Option<BlockHash> {
     let bytes = receipt.run.first().map_or(&receipt.block.header.0, |signed| &signed.header.0);
     Some(blockhie_core::Header::from_preimage(bytes, chain).ok()?.hash(chain))
 }
+
+/// A check of one node.
+type Check = fn(&World, usize) -> Result<(), Broken>;
 
 /// An invariant and how it is broken.
 struct Broken(&'static str, String);

@@ -25,7 +25,7 @@ impl Rng {
     }
 
     /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -35,7 +35,7 @@ impl Rng {
 
     /// Below `end`; 0 when that is 0. The bias is below 2^-32 for what is asked here.
     pub fn below(&mut self, end: u64) -> u64 {
-        let wide = u128::from(self.next()) * u128::from(end);
+        let wide = u128::from(self.bits()) * u128::from(end);
         u64::try_from(wide >> 64).expect("a product of two 64-bit numbers, shifted by 64")
     }
 
@@ -66,14 +66,14 @@ impl Rng {
     pub fn bytes(&mut self) -> [u8; 32] {
         let mut all = [0; 32];
         for part in all.chunks_exact_mut(8) {
-            part.copy_from_slice(&self.next().to_be_bytes());
+            part.copy_from_slice(&self.bits().to_be_bytes());
         }
         all
     }
 
     /// Exponentially distributed with mean 1, in units of 2^-24: -ln u, by repeated squaring.
     pub fn exponential(&mut self) -> u64 {
-        let u = self.next() | 1;
+        let u = self.bits() | 1;
         let zeros = u.leading_zeros();
         // The mantissa in [1, 2) with 63 binary places; its logarithm to base 2, bit by bit.
         let mut mantissa = u << zeros;
@@ -82,11 +82,11 @@ impl Rng {
             let square = (u128::from(mantissa) * u128::from(mantissa)) >> 63;
             let carried = square >> 64 != 0;
             mantissa = u64::try_from(if carried { square >> 1 } else { square }).expect("below 2^64 either way");
-            log = log << 1 | u64::from(carried);
+            log = (log << 1) | u64::from(carried);
         }
         // -log2(u / 2^64) = zeros + 1 - log2(mantissa).
-        let bits = (u64::from(zeros) + 1 << FRACTION) - log;
-        u64::try_from((u128::from(bits) * u128::from(LN_2)) >> FRACTION).expect("at most 64·ln 2 in 2^-24")
+        let exponent = ((u64::from(zeros) + 1) << FRACTION) - log;
+        u64::try_from((u128::from(exponent) * u128::from(LN_2)) >> FRACTION).expect("at most 64·ln 2 in 2^-24")
     }
 
     /// Exponentially distributed with this mean.
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn streams_differ_and_repeat() {
-        let draw = |seed, name| Rng::stream(seed, name).next();
+        let draw = |seed, name| Rng::stream(seed, name).bits();
         assert_eq!(draw(1, "a"), draw(1, "a"));
         assert!(draw(1, "a") != draw(1, "b") && draw(1, "a") != draw(2, "a"));
     }

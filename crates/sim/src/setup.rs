@@ -3,7 +3,7 @@
 use crate::faults::{Fault, plan};
 use crate::planted::{Bug, Hook};
 use crate::rng::Rng;
-use blockhie_core::{ChainKind, CompactTarget, Genesis, Hash32, Member, SecretKey};
+use blockhie_core::{ChainKind, CompactTarget, Genesis, Hash32, Member, PublicKey, SecretKey};
 use blockhie_pow::first_target_for;
 
 /// Time of every genesis, ms since the epoch; a node's wall clock is this, the virtual time and its skew.
@@ -28,6 +28,8 @@ pub enum Work {
 pub struct NodeSetup {
     /// Its key, a member's or, on an open chain, anybody's.
     pub secret: SecretKey,
+    /// The same, public.
+    pub public: PublicKey,
     /// Whether it does what it can against the others.
     pub byzantine: bool,
     /// How it fills blocks: a name of `blockhie-packing`.
@@ -144,8 +146,10 @@ impl Setup {
 }
 
 fn draw_node(rng: &mut Rng) -> NodeSetup {
+    let secret = SecretKey::from_seed(rng.bytes());
     NodeSetup {
-        secret: SecretKey::from_seed(rng.bytes()),
+        public: secret.public(),
+        secret,
         byzantine: false,
         policy: blockhie_packing::POLICY_NAMES[rng.index(blockhie_packing::POLICY_NAMES.len())],
         mempool: if rng.chance(150_000) { 24 } else { 100_000 },
@@ -166,7 +170,7 @@ fn draw_genesis(rng: &mut Rng, nodes: &[NodeSetup], work: Work, open: bool, evil
         Work::None => CompactTarget::MOST,
         Work::Proof => first_target_for(count, HASHES_PER_S, interval_ms),
     };
-    let member = |(at, node): (usize, &NodeSetup)| Member { key: node.secret.public(), name: format!("member {at}") };
+    let member = |(at, node): (usize, &NodeSetup)| Member { key: node.public, name: format!("member {at}") };
     let members = if open { Vec::new() } else { nodes.iter().enumerate().map(member).collect() };
     let nonce = Hash32(rng.bytes());
     let mut genesis = Genesis::with_defaults(ChainKind::Emr, "sim", nonce, START_MS, first_target, members);

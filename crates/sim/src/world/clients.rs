@@ -67,7 +67,7 @@ impl World {
         let secret = rng.pick(&self.clients.secrets).clone();
         let tx_type = *rng.pick(&[ROW, ROW, CLAIM, RELEASE, COUNT]);
         let key = u8::try_from(rng.below(KEYS)).expect("few keys");
-        let payload = [&[MARK, key], rng.next().to_be_bytes().as_slice(), CANARY.as_bytes()].concat();
+        let payload = [&[MARK, key], rng.bits().to_be_bytes().as_slice(), CANARY.as_bytes()].concat();
         // Most clocks are right, some are late.
         let late_ms = if rng.chance(100_000) { rng.below(20_000) } else { rng.below(50) };
         let time_ms = self.true_wall_ms() - late_ms.min(self.now_ms);

@@ -292,7 +292,7 @@ impl World {
     /// Seals a block under this chain's rule.
     fn seal(&mut self, node: usize, template: blockhie_core::Template) -> Option<UncheckedBlock> {
         let chain = self.setup.genesis.chain_id();
-        let start = self.streams.evil.next();
+        let start = self.streams.evil.bits();
         let nonce = match self.setup.work {
             Work::None => start,
             Work::Proof => blockhie_pow::seal(&template.header, &chain, start, mining::MOST_TRIES)?,

@@ -32,6 +32,8 @@ pub(crate) struct Watch {
     tip: Option<(BlockHash, U256)>,
     /// Since when.
     tip_ms: u64,
+    /// A turn has failed since.
+    pub(super) delayed: bool,
     /// Work of the best tip that it published.
     published: U256,
     /// The highest final block.
@@ -160,8 +162,11 @@ impl World {
         }
         // Of two chains of the same work the first stands, unless for long nobody could go on from it.
         let stood_ms = self.now_ms - self.nodes[node].watch.tip_ms;
+        // A turn that failed first is written long after it was decided.
+        let delayed = std::mem::take(&mut self.nodes[node].watch.delayed);
         if let Some((old, old_work)) = old
-            && (work < old_work || work == old_work && stood_ms < TIE_INTERVALS * self.setup.interval_ms())
+            && (work < old_work
+                || work == old_work && stood_ms < (TIE_INTERVALS - 1) * self.setup.interval_ms() && !delayed)
         {
             let what = format!("the tip went from {old} of work {old_work} to {hash} of work {work}");
             return self.violated("I2", Some(node), what);

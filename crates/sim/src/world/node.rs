@@ -206,13 +206,13 @@ impl World {
         ledger.set_mempool_limit(own.mempool);
         let waiting = waiting(store.as_ref())?;
         let small = |x: usize| u32::try_from(x).unwrap_or(u32::MAX);
-        let position = setup.genesis.member_index(&own.secret.public()).unwrap_or(node);
+        let position = setup.genesis.member_index(&own.public).unwrap_or(node);
         let config = EngineConfig {
-            miner: Some(own.secret.public()),
+            miner: Some(own.public),
             policy: blockhie_packing::policy_by_name(own.policy).expect("drawn from the list of names"),
             node_index: small(position) + 1,
             node_count: small(setup.nodes.len()),
-            seed: Rng::stream(setup.seed, &format!("policy {node}")).next(),
+            seed: Rng::stream(setup.seed, &format!("policy {node}")).bits(),
             static_peers: (0..setup.nodes.len()).map(address).collect(),
         };
         let mut engine = Engine::new(ledger, config);

@@ -102,7 +102,7 @@ impl World {
 
     /// On the nearest of its own blocks.
     fn spacing(&mut self, node: usize) {
-        let own: Hash32 = self.setup.nodes[node].secret.public().into();
+        let own: Hash32 = self.setup.nodes[node].public.into();
         if self.setup.genesis.spacing == 0 {
             return;
         }

@@ -52,7 +52,7 @@ impl World {
 
     /// Whether the spacing rule lets this node mine on this parent.
     pub(super) fn may_mine(&self, node: usize, parent: &Parent) -> bool {
-        let own: Hash32 = self.setup.nodes[node].secret.public().into();
+        let own: Hash32 = self.setup.nodes[node].public.into();
         let view = self.nodes[node].store.durable().snapshot();
         let mut row = Some(parent.row.clone());
         for _ in 0..self.setup.genesis.spacing {
@@ -76,7 +76,7 @@ impl World {
             tx_root: merkle::head(&draft.txhashes),
             history_root: parent.row.peaks.head(),
             siblings_root: merkle::head(&[]),
-            miner: self.setup.nodes[node].secret.public().into(),
+            miner: self.setup.nodes[node].public.into(),
             height: draft.height.unwrap_or(parent.row.height + 1),
             time_ms: draft.time_ms.unwrap_or_else(|| least_ms.max(self.true_wall_ms())),
             tx_count: u32::try_from(draft.txhashes.len()).ok()?,
@@ -90,7 +90,7 @@ impl World {
         let chain = self.setup.genesis.chain_id();
         let member = (!self.setup.genesis.is_open()).then(|| self.setup.nodes[node].secret.clone());
         for _ in 0..64 {
-            let nonce = self.streams.evil.next();
+            let nonce = self.streams.evil.bits();
             let block = template.clone().seal(&chain, nonce, member.as_ref());
             let header = block.header(block.history_root?).ok()?;
             if self.consensus.check(&header, &block.claimed_hash).is_err() {
@@ -104,7 +104,7 @@ impl World {
     pub(super) fn own_transaction(&mut self, node: usize, tx_type: i32, payload: &[u8]) -> Transaction<Verified> {
         let chain = self.setup.genesis.chain_id();
         let secret = SecretKey::from_seed(Rng::stream(self.setup.seed, &format!("evil sender {node}")).bytes());
-        let payload = [payload, &self.streams.evil.next().to_be_bytes()].concat();
+        let payload = [payload, &self.streams.evil.bits().to_be_bytes()].concat();
         let tx = Transaction::sign(&chain, &secret, self.true_wall_ms(), tx_type, None, &payload);
         self.made(&tx);
         tx
