@@ -42,13 +42,13 @@ fn start(dir: &Path) -> Running {
     Running::spawn(command, &dir.join("log"))
 }
 
-/// Fills the disk until `left` bytes are free.
-fn fill(ballast: &Path, left: u64) {
+/// Fills the disk until `left` bytes are free; with `None` to the brim, what is reserved for root included.
+fn fill(ballast: &Path, left: Option<u64>) {
     let mut file = std::fs::File::create(ballast).unwrap();
     let block = vec![1; 64 << 10];
-    while blockhie_node::free_bytes(ballast).unwrap() > left {
+    while left.is_none_or(|left| blockhie_node::free_bytes(ballast).unwrap() > left) {
         if file.write_all(&block).is_err() {
-            return; // to the brim
+            return;
         }
     }
 }
@@ -70,7 +70,7 @@ async fn a_node_serves_on_a_full_disk_and_takes_again_when_freed() {
             serial += 1;
             load.note(submit_once(&client, &chain, 0, serial).await.unwrap());
         }
-        fill(&ballast, if round % 2 == 1 { LEFT } else { 0 });
+        fill(&ballast, (round % 2 == 1).then_some(LEFT));
         // It notices within a second or so; until then it may take what it can still make durable.
         let deadline = Instant::now() + PATIENCE;
         let refusal = loop {

@@ -102,19 +102,17 @@ fn what_earlier_releases_wrote_is_read_or_refused_with_a_hint() {
             assert!(error.to_string().contains("use the release that wrote it, or sync anew"), "{error}");
             assert_eq!(fs::read_dir(path).unwrap().count(), before, "left as it was");
         };
-        if version == present {
-            read(kind, &path).unwrap();
-            seen.push(kind.to_owned());
-            // a later release's, after a downgrade
-            let marker = fs::read_to_string(path.join(FILE)).unwrap();
-            fs::write(path.join(FILE), marker.replace(&format!(" {present} "), &format!(" {} ", present + 1))).unwrap();
-            refused(&path, present + 1);
-        } else if let Err(error) = read(kind, &path) {
+        match read(kind, &path) {
+            Ok(()) => seen.push(kind.to_owned()),
             // older than this release can read
-            assert!(matches!(error, StoreError::Version { .. }), "{name}: {error}");
-            refused(&path, version);
+            Err(StoreError::Version { .. }) if version < present => refused(&path, version),
+            Err(error) => panic!("{name}: {error}"),
         }
+        // a later release's, after a downgrade; reading has brought an older one to the present version
+        fs::write(path.join(FILE), format!("blockhie {kind} {} ready\n", present + 1)).unwrap();
+        refused(&path, present + 1);
     }
     seen.sort();
-    assert_eq!(seen, ["blobs", "keyvalue", "ledger"], "of the present format: see the top of this file");
+    seen.dedup();
+    assert_eq!(seen, ["blobs", "keyvalue", "ledger"], "one of each kind is read: see the top of this file");
 }
