@@ -99,7 +99,7 @@ fn router(
 ) -> LimitedRouter {
     let discovery = DiscoveryServer::new(PeerDoor::new(Arc::clone(&peers)));
     let synchronization = SynchronizationServer::new(PeerDoor::new(Arc::clone(&peers)));
-    let bulk = BulkDoor::of(peers, &stopped).map(PeerServer::new);
+    let bulk = BulkDoor::of(peers, &stopped, limits.request_time).map(PeerServer::new);
     let ledger = LedgerServer::new(LedgerDoor::new(ledger, stopped));
     Server::builder()
         .layer(GlobalConcurrencyLimitLayer::new(limits.requests))
