@@ -278,7 +278,9 @@ impl Engine {
             if sync.ahead.is_empty() && sync.scout.is_none() {
                 // A locator is sparse: what is here already needs no fetching.
                 let hash = header.header.hash(self.ledger.chain_id());
-                if let Ok(Some(known)) = self.ledger.header_tip(&hash) {
+                if matches!(self.ledger.knows_block(&hash), Ok(true))
+                    && let Ok(Some(known)) = self.ledger.header_tip(&hash)
+                {
                     at = known;
                     continue;
                 }

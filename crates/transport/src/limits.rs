@@ -38,6 +38,9 @@ pub const MAX_BODIES_BLOCKS: usize = 64;
 /// Bytes of bodies after which an answer to `Peer.Bodies` begins no further block. Together with one block of the
 /// largest size this bounds what one call costs the asking side.
 pub const MAX_BODIES_BYTES: usize = 4 << 20;
+/// Answers to `Peer.Bodies` under way at once, in all. Each holds three blocks at most: without a bound readers that do not
+/// read fill the memory.
+pub const MAX_BODIES_STREAMS: usize = 32;
 /// Bytes of bodies after which a message of transactions is closed: with the last body, and 250 bytes around each, it
 /// stays below [`MAX_MESSAGE_BYTES`].
 pub const MAX_PIECE_BYTES: usize = 256 << 10;

@@ -74,12 +74,13 @@ impl PeerClient {
                     return Ok(tonic::Response::new(Err(error)));
                 }
             }
-            Ok::<_, Status>(tonic::Response::new(collector.finish()))
+            Ok::<_, Status>(tonic::Response::new(Ok(collector)))
         };
-        self.caller
-            .call(call)
-            .await?
-            .map_err(|error| ClientError::BadAnswer { address: self.caller.address.clone(), error })
+        let address = || self.caller.address.clone();
+        let collected = self.caller.call(call).await?;
+        let collector = collected.map_err(|error| ClientError::BadAnswer { address: address(), error })?;
+        // It stopped, or took too long: no misbehaviour.
+        collector.finish().map_err(|error| ClientError::Unreachable { address: address(), reason: error.to_string() })
     }
 
     /// Tells the peer of a block by its header.

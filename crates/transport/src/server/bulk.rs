@@ -3,7 +3,7 @@
 use super::{Reply, not_found};
 use crate::bulk::{BlockList, BulkService, Locator, SignedHeader, WholeBlock};
 use crate::convert::{ConversionError, block_pieces, header_pieces};
-use crate::limits::MAX_BODIES_BYTES;
+use crate::limits::{MAX_BODIES_BYTES, MAX_BODIES_STREAMS};
 use crate::pb::v1;
 use crate::pb::v1::peer_server::Peer;
 use crate::service::PeerService;
@@ -11,7 +11,8 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::sync::watch;
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc, watch};
 use tonic::{Request, Response, Status};
 
 /// The generated trait for any [`BulkService`].
@@ -20,13 +21,22 @@ pub(super) struct BulkDoor {
     /// Is told of messages that break the contract.
     peers: Arc<dyn PeerService>,
     stopped: watch::Receiver<bool>,
+    /// Answers to `Bodies` that may still begin.
+    room: Arc<Semaphore>,
+    /// How long one may take.
+    stream_time: Duration,
 }
 
 impl BulkDoor {
     /// None where the node serves the frozen contract alone.
-    pub(super) fn of(peers: Arc<dyn PeerService>, stopped: &watch::Receiver<bool>) -> Option<Self> {
+    pub(super) fn of(
+        peers: Arc<dyn PeerService>,
+        stopped: &watch::Receiver<bool>,
+        stream_time: Duration,
+    ) -> Option<Self> {
         let service = Arc::clone(&peers).bulk()?;
-        Some(Self { service, peers, stopped: stopped.clone() })
+        let room = Arc::new(Semaphore::new(MAX_BODIES_STREAMS));
+        Some(Self { service, peers, stopped: stopped.clone(), room, stream_time })
     }
 
     /// The message as a checked value, and who sent it; a message that breaks the contract is told of.
@@ -65,6 +75,9 @@ impl Peer for BulkDoor {
 
     async fn bodies(&self, request: Request<v1::BodiesRequest>) -> Reply<Self::BodiesStream> {
         let (remote, list): (_, BlockList) = self.open(request)?;
+        let place = Arc::clone(&self.room).try_acquire_owned().map_err(|_| {
+            Status::resource_exhausted(format!("expected at most {MAX_BODIES_STREAMS} answers of blocks at once"))
+        })?;
         let hashes = futures::stream::iter(list.0.clone());
         let blocks = self.service.whole_blocks(remote, list).await?;
         let mut bytes = 0;
@@ -81,7 +94,25 @@ impl Peer for BulkDoor {
             };
             futures::stream::iter(pieces)
         });
-        Ok(Response::new(pieces.take_until(self.stop()).boxed()))
+        // A task of its own: a stream that nobody reads is not polled, and would keep its place and its blocks for ever.
+        let (sender, receiver) = mpsc::channel(1);
+        let (mut pieces, stream_time) = (pieces.take_until(self.stop()).boxed(), self.stream_time);
+        tokio::spawn(async move {
+            let send_all = async {
+                while let Some(piece) = pieces.next().await {
+                    if sender.send(piece).await.is_err() {
+                        return;
+                    }
+                }
+            };
+            drop(tokio::time::timeout(stream_time, send_all).await);
+            drop(place);
+        });
+        let received = futures::stream::unfold(receiver, |mut receiver| async {
+            let piece = receiver.recv().await?;
+            Some((piece, receiver))
+        });
+        Ok(Response::new(received.boxed()))
     }
 
     async fn announce(&self, request: Request<v1::AnnounceRequest>) -> Reply<v1::AnnounceResponse> {

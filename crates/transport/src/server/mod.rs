@@ -102,7 +102,7 @@ fn router(
     let guard = GuardLayer::new(limits, Arc::clone(&peers));
     let discovery = DiscoveryServer::new(PeerDoor::new(Arc::clone(&peers)));
     let synchronization = SynchronizationServer::new(PeerDoor::new(Arc::clone(&peers)));
-    let bulk = BulkDoor::of(peers, &stopped).map(PeerServer::new);
+    let bulk = BulkDoor::of(peers, &stopped, limits.request_time).map(PeerServer::new);
     let ledger = LedgerServer::new(LedgerDoor::new(ledger, stopped));
     Server::builder()
         .layer(guard)

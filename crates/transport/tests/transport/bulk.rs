@@ -2,7 +2,7 @@
 
 use crate::fake::{Fake, Node, transaction};
 use blockhie_core::{BlockHash, ErrorClass, Hash32, SecretKey, Signature, Transaction, Verified};
-use blockhie_transport::limits::{MAX_BODIES_BYTES, MAX_MESSAGE_BYTES};
+use blockhie_transport::limits::{MAX_BODIES_BYTES, MAX_BODIES_STREAMS, MAX_MESSAGE_BYTES};
 use blockhie_transport::pb::v1;
 use blockhie_transport::pb::v1::peer_client::PeerClient as RawClient;
 use blockhie_transport::{
@@ -23,7 +23,11 @@ fn header(height: u8) -> SignedHeader {
 
 /// 80 of 60 KB are 4.8 MB: more than one answer holds.
 fn bodies(hash: BlockHash) -> Vec<Transaction<Verified>> {
-    let (count, len) = if hash.0[0] < 50 { (3, 100) } else { (80, 60_000) };
+    let (count, len) = match hash.0[0] {
+        0..50 => (3, 100),
+        50..60 => (3, 60_000),
+        _ => (80, 60_000),
+    };
     let sign =
         |n| Transaction::sign(&crate::fake::CHAIN, &SecretKey::from_seed([1; 32]), n, 1, None, &vec![hash.0[0]; len]);
     (0..count).map(sign).collect()
@@ -140,5 +144,31 @@ async fn requests_out_of_bounds_are_refused_and_told_of() {
     };
     assert!(long.encoded_len() > MAX_MESSAGE_BYTES);
     assert_eq!(raw.announce(long).await.unwrap_err().code(), Code::OutOfRange);
+    node.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn readers_that_do_not_read_give_their_places_back() {
+    let request_time = std::time::Duration::from_secs(1);
+    let node = Node::start(Limits { request_time, ..Limits::default() }).await;
+    let block = || vec![Bytes::from(vec![55; 32]); 20];
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let channel = node.channel().await;
+        for _ in 0..MAX_BODIES_STREAMS / 2 {
+            let mut raw = RawClient::new(channel.clone());
+            held.push(raw.bodies(v1::BodiesRequest { block: block() }).await.unwrap().into_inner());
+        }
+    }
+    let client = PeerClient::connect(node.address).await.unwrap();
+    let error = client.whole_blocks(&list(&[1])).await.unwrap_err();
+    assert_eq!((error.class(), error.misbehaviour()), (ErrorClass::Exhausted, false), "{error}");
+    tokio::time::sleep(request_time + request_time / 2).await;
+    assert_eq!(client.whole_blocks(&list(&[1])).await.unwrap().len(), 1);
+    // An answer that was cut is no misbehaviour of the node.
+    let first = held.swap_remove(0);
+    drop(held);
+    let left = tokio::time::timeout(request_time, first.map(|piece| piece.is_ok()).collect::<Vec<_>>()).await.unwrap();
+    assert!(left.len() < 40 && left.iter().all(|ok| *ok), "{}: it ended early", left.len());
     node.stop().await.unwrap();
 }
