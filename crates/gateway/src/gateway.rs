@@ -5,7 +5,7 @@ use crate::app::App;
 use crate::chain::{ChainView, stopped};
 use crate::devices::{DeviceError, Devices};
 use crate::index::Index;
-use crate::limits::FIRST_CONTACT;
+use crate::limits::{FIRST_CONTACT, SUM_METRICS};
 use crate::links::{self, Links};
 use crate::sweeper::Queue;
 use crate::{routes, server, sweeper};
@@ -143,6 +143,7 @@ impl Gateway {
         let _ = tokio::time::timeout(FIRST_CONTACT, futures::future::join_all(contacts)).await;
         self.app.start_outbox(self.link_window);
         tokio::spawn(links::nodes::run(self.app.clone()));
+        tokio::spawn(sum_metrics(self.app.clone()));
         for queue in Queue::ALL {
             tokio::spawn(sweeper::run(self.app.clone(), queue));
         }
@@ -186,6 +187,17 @@ impl Gateway {
             self.stop.send_replace(true);
         };
         server::serve(listener, self.router(), stop).await;
+    }
+}
+
+/// Sums up the metrics in turn.
+async fn sum_metrics(app: App) {
+    let (mut stop, mut tick) = (app.stop.clone(), tokio::time::interval(SUM_METRICS));
+    loop {
+        tokio::select! {
+            _ = tick.tick() => app.metrics.sum_up(),
+            () = stopped(&mut stop) => return,
+        }
     }
 }
 

@@ -88,6 +88,8 @@ pub(crate) const RECONNECT_LEAST: Duration = Duration::from_millis(250);
 pub(crate) const RECONNECT_MOST: Duration = Duration::from_secs(4);
 /// How long a start waits for the first connection to the node.
 pub(crate) const FIRST_CONTACT: Duration = Duration::from_secs(3);
+/// How often what the histograms of the metrics were told is summed up; until then every value is kept.
+pub(crate) const SUM_METRICS: Duration = Duration::from_secs(5);
 
 /// Devices of a gateway. Anybody may enrol one, so without it strangers fill the index.
 pub(crate) const MAX_DEVICES: usize = 4_096;

@@ -24,8 +24,14 @@ impl Metrics {
 
     /// The text of `/metrics`.
     pub(crate) fn render(&self) -> String {
-        self.handle.run_upkeep();
+        self.sum_up();
         self.handle.render()
+    }
+
+    /// Sums up what the histograms were told. Until then every value is kept: this is called in turn, so that a gateway
+    /// that nobody scrapes does not grow for ever.
+    pub(crate) fn sum_up(&self) {
+        self.handle.run_upkeep();
     }
 
     pub(crate) fn request(&self, route: &'static str, method: &'static str, status: u16, time: Duration) {

@@ -24,6 +24,9 @@ use tokio::sync::{mpsc, watch};
 
 /// How often the engine is told that time passes.
 const TICK: Duration = Duration::from_millis(100);
+/// How often what the histograms of the metrics were told is summed up. Until then every value is kept, so without it a
+/// node that nobody scrapes grows for ever.
+const SUM_METRICS: Duration = Duration::from_secs(5);
 /// gRPC drains requests under way for 5 s by itself; this long is waited for it.
 const STOP_SERVER: Duration = Duration::from_secs(6);
 /// And this long for the engine's last turn: together below the 10 s that a stop may take. What hangs is left behind
@@ -183,6 +186,7 @@ impl NodeBuilder {
         }
         tokio::spawn(peers.clone().route(peer_receiver));
         tokio::spawn(ticks(engine.clone(), stopped.clone()));
+        tokio::spawn(sum_metrics(metrics.clone(), stopped.clone()));
         for peer in named {
             peers.add(peer, true);
         }
@@ -371,6 +375,16 @@ async fn ticks(engine: EngineHandle, mut stop: watch::Receiver<bool>) {
             _ = stop.changed() => return,
             // A full queue is time passing too.
             _ = tick.tick() => drop(engine.commands.try_send(Command::Event(Event::Tick))),
+        }
+    }
+}
+
+async fn sum_metrics(metrics: PrometheusHandle, mut stop: watch::Receiver<bool>) {
+    let mut tick = tokio::time::interval(SUM_METRICS);
+    loop {
+        tokio::select! {
+            _ = stop.changed() => return,
+            _ = tick.tick() => metrics.run_upkeep(),
         }
     }
 }

@@ -3,7 +3,7 @@
 /// The last third of the samples may be on average this much above the middle third, per cent: tables of the database
 /// fill and are written away at their own times. What leaks under a steady load grows by half from one third to the
 /// next.
-const FLAT_PERCENT: u64 = 10;
+const FLAT_PERCENT: u64 = 5;
 /// Samples of which a third says something: half a minute each.
 const LEAST_SAMPLES: usize = 9;
 

@@ -1,10 +1,11 @@
-//! `cargo xtask soak`: nodes of both chains in full mesh under a steady load, and what it does to them. The numbers, eight
-//! nodes and 7 transactions a second at each, are those of the paper's experiment; this does not reproduce it.
+//! `cargo xtask soak`: nodes of both chains in full mesh and a gateway under a steady load, and what it does to them. The
+//! numbers, eight nodes and 7 transactions a second at each, are those of the paper's experiment; this does not reproduce
+//! it.
 
 mod memory;
 
 use crate::running::{Background, Running, get, stop_all};
-use crate::system::{Binaries, Chain, Kind};
+use crate::system::{Binaries, Chain, GatewayPlan, Kind};
 use anyhow::{Context, Result, bail, ensure};
 use memory::Memory;
 use serde_json::Value;
@@ -19,10 +20,19 @@ const MEMBERS: [&str; 4] = ["a", "b", "c", "d"];
 const DEFAULT_TPS: u32 = 7;
 /// How long to send.
 const DEFAULT_SECONDS: u32 = 600;
+/// How long to send before that, and how many a second at each node: enough to fill the caches of the stores, which at the
+/// paper's rate takes half an hour. What memory does after that is what it does for good.
+const DEFAULT_WARM_UP: u32 = 120;
+/// See [`DEFAULT_WARM_UP`].
+const WARM_UP_TPS: u32 = 50;
 /// How long what was acknowledged may take to be committed at the end: after that it is stuck.
 const SETTLE_S: u32 = 120;
 /// Between two looks at the memory.
 const SAMPLE_EVERY: Duration = Duration::from_secs(10);
+/// Blocks whose waiting times the gateway is asked for at the end; the most that it gives.
+const WAIT_BLOCKS: u32 = 512;
+/// No link is made here; the gateway has to be told something.
+const LINK_WINDOW_S: u32 = 60;
 /// Between two lines of progress.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
@@ -31,13 +41,20 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 pub(crate) struct Options {
     tps: u32,
     seconds: u32,
+    /// Seconds; 0: none.
+    warm_up: u32,
     kinds: Vec<Kind>,
 }
 
 impl Options {
     /// Reads the arguments; an error is one of usage.
     pub(crate) fn parse(words: &[&str]) -> Result<Self> {
-        let mut options = Self { tps: DEFAULT_TPS, seconds: DEFAULT_SECONDS, kinds: vec![Kind::Emr, Kind::Phd] };
+        let mut options = Self {
+            tps: DEFAULT_TPS,
+            seconds: DEFAULT_SECONDS,
+            warm_up: DEFAULT_WARM_UP,
+            kinds: vec![Kind::Emr, Kind::Phd],
+        };
         for pair in words.chunks(2) {
             let [word, value] = pair else { bail!("{}: expected a value", pair[0]) };
             let number = || {
@@ -47,6 +64,8 @@ impl Options {
             match *word {
                 "--tps" => options.tps = number()?,
                 "--seconds" => options.seconds = number()?,
+                "--warm-up" if *value == "0" => options.warm_up = 0,
+                "--warm-up" => options.warm_up = number()?,
                 "--chain" => {
                     options.kinds.retain(|kind| kind.name() == *value);
                     ensure!(!options.kinds.is_empty(), "--chain: expected emr or phd, got `{value}`");
@@ -68,6 +87,69 @@ struct Soaked {
     load: Background,
 }
 
+/// `blockhie load` at all nodes of a chain.
+fn load(binaries: &Binaries, nodes: &[Running], tps: u32, seconds: u32) -> Result<Background> {
+    let count = u32::try_from(nodes.len()).context("few members")?;
+    let mut load = Command::new(binaries.path("blockhie"));
+    load.arg("load").args(nodes.iter().flat_map(|node| ["--node", node.address()]));
+    load.args(["--tps", &tps.saturating_mul(count).to_string()]);
+    load.args(["--seconds", &seconds.to_string(), "--settle", &SETTLE_S.to_string()]);
+    load.args(["--senders", &count.to_string(), "--json"]);
+    Background::start(&mut load)
+}
+
+/// The gateway, which shows both chains meanwhile.
+struct Watched {
+    gateway: Running,
+    memory: Memory,
+}
+
+impl Watched {
+    fn start(binaries: &Binaries, dir: &Path, emr: &Soaked, phd: &Soaked) -> Result<Self> {
+        let key = dir.join("gateway.key");
+        binaries.keygen(&key)?;
+        let plan = GatewayPlan {
+            dir: dir.join("gateway"),
+            key,
+            emr: emr.nodes[0].url(),
+            phd: phd.nodes[0].url(),
+            link_window_s: LINK_WINDOW_S,
+        };
+        Ok(Self { gateway: plan.start(binaries, "127.0.0.1:0")?, memory: Memory::new("gateway".into()) })
+    }
+
+    fn sample(&mut self) -> Result<()> {
+        self.gateway.ensure_alive()?;
+        self.memory.push(self.gateway.resident_bytes()?);
+        Ok(())
+    }
+
+    /// Prints what the fairness page shows of a chain.
+    fn print_waits(&self, kind: &str) -> Result<()> {
+        let path = format!("/api/v1/chains/{kind}/waits?blocks={WAIT_BLOCKS}");
+        let answer = get(self.gateway.address(), &path, "")?;
+        let waits: Value = serde_json::from_slice(&answer).with_context(|| format!("{path}: expected JSON"))?;
+        let shape = |name: &str| {
+            let shape = &waits[name];
+            let number = |name: &str| shape[name].as_u64().unwrap_or(0);
+            format!(
+                "{} {name}, p50 {} ms, p90 {} ms, p99 {} ms, at most {} ms, Jain's index {:.3}",
+                number("count"),
+                number("p50_ms"),
+                number("p90_ms"),
+                number("p99_ms"),
+                number("max_ms"),
+                shape["jain"].as_f64().unwrap_or(0.0)
+            )
+        };
+        println!("  fairness page, blocks {} to {}: {}", waits["from_height"], waits["to_height"], shape("measured"));
+        if waits["claimed"]["count"].as_u64().is_some_and(|count| count > 0) {
+            println!("  fairness page: {}", shape("claimed"));
+        }
+        Ok(())
+    }
+}
+
 /// Runs it. The last line is `soak: ok`.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     let binaries = Binaries::build(root)?;
@@ -78,11 +160,30 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     }
     let (nodes, tps, seconds) = (MEMBERS.len(), options.tps, options.seconds);
     println!("{nodes} nodes of each chain in full mesh, {tps} transactions a second at each node for {seconds} s");
-    println!("(their databases have small budgets, so that memory that only warms up is warm after a minute)");
-    watch(&mut all)?;
+    println!("(their databases have small budgets, so that memory that only warms up is warm soon)");
+    if options.warm_up > 0 {
+        println!(
+            "first {WARM_UP_TPS} a second for {} s, to fill the caches; none of it is in the figures",
+            options.warm_up
+        );
+        for one in &mut all {
+            one.warmed_up(&binaries, options)?;
+        }
+    }
+    let mut watched = match all.as_slice() {
+        [emr, phd] => Some(Watched::start(&binaries, folder.path(), emr, phd)?),
+        // A gateway always has the EMR-Chain; the soak of one chain does without.
+        _ => None,
+    };
+    watch(&mut all, watched.as_mut())?;
     let mut faults = Vec::new();
     for one in all {
-        faults.extend(one.finish()?);
+        faults.extend(one.finish(watched.as_ref())?);
+    }
+    if let Some(watched) = watched {
+        println!("\ngateway\n  {}", watched.memory.line());
+        faults.extend(watched.memory.fault());
+        stop_all([watched.gateway])?;
     }
     ensure!(faults.is_empty(), "soak:\n{}", faults.join("\n"));
     println!("soak: ok");
@@ -90,13 +191,16 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
 }
 
 /// Samples the memory until every load has ended.
-fn watch(all: &mut [Soaked]) -> Result<()> {
+fn watch(all: &mut [Soaked], mut watched: Option<&mut Watched>) -> Result<()> {
     let (started, mut told) = (Instant::now(), Duration::ZERO);
     loop {
         let mut ended = true;
         for one in &mut *all {
             one.sample()?;
             ended &= one.load.has_ended()?;
+        }
+        if let Some(watched) = &mut watched {
+            watched.sample()?;
         }
         if ended {
             return Ok(());
@@ -131,15 +235,21 @@ impl Soaked {
             nodes.push(chain.start(member, "127.0.0.1:0", &peers, &["--metrics", &address])?);
             metrics.push(address);
         }
-        let count = u32::try_from(MEMBERS.len()).context("few members")?;
-        let mut load = Command::new(binaries.path("blockhie"));
-        load.arg("load").args(nodes.iter().flat_map(|node| ["--node", node.address()]));
-        load.args(["--tps", &options.tps.saturating_mul(count).to_string()]);
-        load.args(["--seconds", &options.seconds.to_string(), "--settle", &SETTLE_S.to_string()]);
-        load.args(["--senders", &count.to_string(), "--json"]);
-        let load = Background::start(&mut load)?;
+        let (tps, seconds) = match options.warm_up {
+            0 => (options.tps, options.seconds),
+            seconds => (WARM_UP_TPS, seconds),
+        };
+        let load = load(binaries, &nodes, tps, seconds)?;
         let memory = names.map(Memory::new).into();
         Ok(Self { chain, nodes, metrics, memory, load })
+    }
+
+    /// Waits for the end of the warm-up and starts the load that is measured.
+    fn warmed_up(&mut self, binaries: &Binaries, options: &Options) -> Result<()> {
+        let (status, line) = self.load.finish()?;
+        ensure!(status.success(), "{}: warm-up: {status}: {line}", self.chain.kind().name());
+        self.load = load(binaries, &self.nodes, options.tps, options.seconds)?;
+        Ok(())
     }
 
     fn sample(&mut self) -> Result<()> {
@@ -167,16 +277,19 @@ impl Soaked {
     }
 
     /// Prints what came of it, stops the nodes and answers what is wrong.
-    fn finish(mut self) -> Result<Vec<String>> {
+    fn finish(mut self, watched: Option<&Watched>) -> Result<Vec<String>> {
         let kind = self.chain.kind().name();
         let (status, line) = self.load.finish()?;
         let report: Value = serde_json::from_str(line.trim())
             .with_context(|| format!("{kind}: blockhie load: {}, and no report: {line:?}", status))?;
         let (mined, tip) = (self.mined()?, self.chain.tip(&self.nodes[0])?.0);
         let agreed = self.chain.agree(&self.nodes.iter().collect::<Vec<_>>())?;
+        print_report(kind, &report);
+        if let Some(watched) = watched {
+            watched.print_waits(kind)?;
+        }
         stop_all(self.nodes)?;
         self.chain.fsck_all()?;
-        print_report(kind, &report);
         let stale = mined.saturating_sub(tip);
         // For people, who do not miss a block of the last second.
         let percent = 100.0 * stale as f64 / mined.max(1) as f64;
@@ -221,9 +334,9 @@ mod tests {
     #[test]
     fn arguments_are_read_and_wrong_ones_refused() {
         let both = vec![Kind::Emr, Kind::Phd];
-        assert_eq!(Options::parse(&[]).unwrap(), Options { tps: 7, seconds: 600, kinds: both });
-        let options = Options::parse(&["--seconds", "60", "--tps", "3", "--chain", "phd"]).unwrap();
-        assert_eq!(options, Options { tps: 3, seconds: 60, kinds: vec![Kind::Phd] });
+        assert_eq!(Options::parse(&[]).unwrap(), Options { tps: 7, seconds: 600, warm_up: 120, kinds: both });
+        let options = Options::parse(&["--seconds", "60", "--tps", "3", "--warm-up", "0", "--chain", "phd"]).unwrap();
+        assert_eq!(options, Options { tps: 3, seconds: 60, warm_up: 0, kinds: vec![Kind::Phd] });
         for wrong in [&["--tps"][..], &["--tps", "0"], &["--tps", "x"], &["--chain", "x"], &["--nonsense", "1"]] {
             assert!(Options::parse(wrong).is_err(), "{wrong:?}");
         }
