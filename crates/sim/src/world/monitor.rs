@@ -81,7 +81,7 @@ impl World {
         }
         if let Some((hash, work)) = watch.tip
             // What it had decided for, and written, when it died is as good.
-            && (tip.work < work || tip.work == work && tip.hash != hash && !watch.decided.is_some_and(|(decided, _)| decided == tip.hash))
+            && (tip.work < work || tip.work == work && tip.hash != hash && watch.decided.is_none_or(|(decided, _)| decided != tip.hash))
         {
             let what = format!("a restart changed the tip from {hash} to {} of work {}", tip.hash, tip.work);
             self.violated("I2", Some(node), what);
