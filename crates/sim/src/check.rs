@@ -11,8 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Receipts verified at each node, at most.
 const RECEIPTS: usize = 5;
-/// Of the blocks sent at most one in so many may go back to where it came from: after a connection broke nobody knows.
-const ECHOES: u64 = 6;
+/// Of the blocks sent at most one in so many may go back to where it came from: several peers may have shown a block
+/// before it could be taken, and only one of them is remembered. One in fifty is usual.
+const ECHOES: u64 = 10;
 /// A turn under way ends within so long, ms.
 const TURNS_MS: u64 = 1_000;
 /// Rows read at once.

@@ -112,7 +112,6 @@ impl World {
                 running.store_refuses = true;
                 running.shown.clear();
                 running.template = None;
-                self.nodes[node].watch.delayed = true;
                 self.tally.failed_turns += 1;
                 if bug != Some(Bug::AckFailedTurn) {
                     actions = refuse_replies(actions, &error);

@@ -32,8 +32,8 @@ pub(crate) struct Watch {
     tip: Option<(BlockHash, U256)>,
     /// Since when.
     tip_ms: u64,
-    /// A turn has failed since.
-    pub(super) delayed: bool,
+    /// The tip that it decided for, and when: a turn that fails at first is written long after.
+    decided: Option<(BlockHash, u64)>,
     /// Work of the best tip that it published.
     published: U256,
     /// The highest final block.
@@ -80,7 +80,8 @@ impl World {
             return self.violated("I1", Some(node), what);
         }
         if let Some((hash, work)) = watch.tip
-            && (tip.work < work || tip.work == work && tip.hash != hash)
+            // What it had decided for, and written, when it died is as good.
+            && (tip.work < work || tip.work == work && tip.hash != hash && watch.decided.is_none_or(|(decided, _)| decided != tip.hash))
         {
             let what = format!("a restart changed the tip from {hash} to {} of work {}", tip.hash, tip.work);
             self.violated("I2", Some(node), what);
@@ -123,6 +124,13 @@ impl World {
         if let Some(since) = since {
             state.watch.first_seen.entry(hash).or_insert(since);
         }
+        let written = {
+            let view = state.store.durable().snapshot();
+            since.is_some() || matches!(view.tx_position(&hash), Ok(Some(_)))
+        };
+        if !written && self.is_honest(node) {
+            self.violated("I1", Some(node), format!("{hash} was acknowledged and is not written"));
+        }
     }
 
     pub(super) fn watch_published(&mut self, node: usize) {
@@ -134,6 +142,13 @@ impl World {
 
     /// I7: what can be counted from outside stays within its bounds.
     pub(super) fn watch_queues(&mut self, node: usize) {
+        let now_ms = self.now_ms;
+        let state = &mut self.nodes[node];
+        let Some(running) = &state.running else { return };
+        let tip = running.engine.ledger().tip().hash;
+        if state.watch.decided.is_none_or(|(decided, _)| decided != tip) {
+            state.watch.decided = Some((tip, now_ms));
+        }
         let Some(running) = &self.nodes[node].running else { return };
         let (engine, limit) = (&running.engine, self.setup.nodes[node].mempool.min(MAX_MEMPOOL_TRANSACTIONS));
         let (orphans, bytes) = engine.orphans();
@@ -161,12 +176,12 @@ impl World {
             return;
         }
         // Of two chains of the same work the first stands, unless for long nobody could go on from it.
-        let stood_ms = self.now_ms - self.nodes[node].watch.tip_ms;
-        // A turn that failed first is written long after it was decided.
-        let delayed = std::mem::take(&mut self.nodes[node].watch.delayed);
+        let watch = &self.nodes[node].watch;
+        let decided_ms = watch.decided.map_or(self.now_ms, |(_, at_ms)| at_ms);
+        let stood_ms = decided_ms.saturating_sub(watch.tip_ms);
+        let stalled = stood_ms >= TIE_INTERVALS * self.setup.interval_ms();
         if let Some((old, old_work)) = old
-            && (work < old_work
-                || work == old_work && stood_ms < (TIE_INTERVALS - 1) * self.setup.interval_ms() && !delayed)
+            && (work < old_work || work == old_work && !stalled)
         {
             let what = format!("the tip went from {old} of work {old_work} to {hash} of work {work}");
             return self.violated("I2", Some(node), what);
@@ -182,7 +197,7 @@ impl World {
             (abandoned, reorganised, final_height.and_then(|height| Some((height, at(height)?))))
         };
         self.nodes[node].watch.tip = Some((hash, work));
-        self.nodes[node].watch.tip_ms = self.now_ms;
+        self.nodes[node].watch.tip_ms = decided_ms;
         self.nodes[node].watch.last_final = final_now;
         if reorganised {
             self.tally.reorganisations += 1;

@@ -7,6 +7,7 @@ mod forge;
 use super::network::Message;
 use super::node::Command;
 use super::{Coming, World};
+use crate::app::{MARK, RELEASE, ROW};
 use blockhie_core::{Hash32, Signature, Store, Template, TxHash, UncheckedBlock};
 use blockhie_engine::{AskError, Event, Request};
 use forge::{Draft, Parent};
@@ -62,14 +63,14 @@ impl World {
     pub(super) fn found_badly(&mut self, node: usize, template: Template) {
         self.tally.evil += 1;
         match self.streams.evil.below(10) {
-            0..=3 => {
+            0..=2 => {
                 if let Some(block) = self.seal(node, template) {
                     self.command(node, Command::Event(Event::Mined { block }));
                 }
             }
-            4 | 5 => self.equivocate(node, template),
-            6 => self.show_with_bad_signature_first(node, template),
-            7 => self.withhold_a_body(node),
+            3 | 4 => self.equivocate(node, template),
+            5 => self.show_with_bad_signature_first(node, template),
+            6 | 7 => self.withhold_a_body(node),
             _ => self.work_in_private(node),
         }
     }
@@ -102,9 +103,11 @@ impl World {
     /// A block with a transaction that it serves to few or to nobody.
     fn withhold_a_body(&mut self, node: usize) {
         let Some(parent) = self.parent(node, 0) else { return };
-        let tx = self.own_transaction(node, crate::app::ROW, &[crate::app::MARK, 7]);
+        // What releases a key that nobody claimed is void: honest miners never pick it.
+        let tx_type = *self.streams.evil.pick(&[ROW, RELEASE]);
+        let tx = self.own_transaction(node, tx_type, &[MARK, 7]);
         let hash = tx.hash();
-        if self.streams.evil.chance(500_000) {
+        if self.streams.evil.chance(700_000) {
             self.nodes[node].hidden.insert(hash, tx.into_unverified());
         }
         let draft = Draft { txhashes: vec![hash], ..Draft::default() };
