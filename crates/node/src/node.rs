@@ -203,6 +203,7 @@ impl NodeBuilder {
             tip: tip.clone(),
             waits: Default::default(),
             quotas: Quotas::new(self.config.sender_rate),
+            pushes: Default::default(),
         };
         let services = Arc::new(services);
         let ended = until(stopped);
