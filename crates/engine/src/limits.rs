@@ -173,6 +173,11 @@ pub const TEMPLATE_GROWN_MS: u64 = 100;
 pub const TIE_INTERVALS: u64 = 5;
 /// Chains of the same work remembered for that; there are hardly more than members that mine.
 pub const MAX_RIVALS: usize = 8;
+/// Refused blocks that are noted one by one in [`REFUSALS_MS`]; of the others only how many. Without it a flood of bad
+/// blocks fills the log, and each synced write of the store waits for the log's.
+pub const MAX_REFUSALS: u32 = 20;
+/// See [`MAX_REFUSALS`].
+pub const REFUSALS_MS: u64 = 10_000;
 /// Notes remembered so that one that repeats is given once.
 pub const RECENT_NOTES: usize = 64;
 
