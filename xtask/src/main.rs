@@ -50,6 +50,8 @@ Usage: cargo xtask <command>
                 losses, memory; the last line is `soak: ok`
                   --tps T          transactions a second at each node (7)
                   --seconds S      for so long (600)
+                  --warm-up S      before that for S s at a higher rate, to fill
+                                   the caches (120; 0: not)
                   --chain C        only this one, emr or phd
   edges         check who depends on whom in this workspace
 

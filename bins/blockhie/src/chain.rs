@@ -221,10 +221,10 @@ fn tx_json(hash: &TxHash, status: &TxStatus, tx: Option<&Transaction<Unverified>
     let mut value = match status {
         TxStatus::Unknown => json!({ "state": "unknown" }),
         TxStatus::Pending { first_seen_ms } => json!({ "state": "submitted", "first_seen_ms": first_seen_ms }),
-        TxStatus::Committed { height, block, time_ms, index, void, members, quorum, is_final } => json!({
+        TxStatus::Committed { height, block, time_ms, index, void, members, quorum, is_final, via_sibling } => json!({
             "state": if void.is_some() { "void" } else if *is_final { "final" } else { "in_block" },
             "height": height, "block": block, "time_ms": time_ms, "index": index, "void": void,
-            "members": members, "quorum": quorum,
+            "members": members, "quorum": quorum, "via_sibling": via_sibling,
         }),
     };
     value["txhash"] = json!(hash);

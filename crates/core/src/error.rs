@@ -204,6 +204,13 @@ pub enum BlockError {
         /// Their hashes, in the block's order.
         missing: Vec<TxHash>,
     },
+    /// (9) Siblings that it lists, or blocks of its branch, that this node does not hold. It is kept: once they are here
+    /// it is judged.
+    #[error("block siblings: expected all, {} missing: {} (not yet)", missing.len(), list(missing))]
+    MissingBlocks {
+        /// Their hashes, the first to be had first.
+        missing: Vec<BlockHash>,
+    },
     /// (8) A transaction of it is invalid.
     #[error("block {block}: transaction {txhash}: {error}")]
     Body {
@@ -251,7 +258,10 @@ impl BlockError {
     #[must_use]
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::UnknownParent { .. } | Self::TooFarAhead { .. } | Self::MissingBodies { .. } => ErrorClass::NotYet,
+            Self::UnknownParent { .. }
+            | Self::TooFarAhead { .. }
+            | Self::MissingBodies { .. }
+            | Self::MissingBlocks { .. } => ErrorClass::NotYet,
             Self::Store(error) => error.class(),
             _ => ErrorClass::Invalid,
         }

@@ -7,7 +7,7 @@ use crate::consensus::Consensus;
 use crate::error::LedgerError;
 use crate::genesis::Genesis;
 use crate::ledger::{Ledger, genesis_block};
-use crate::store::{MemoryStore, Store, StoreError, StoreRead};
+use crate::store::{IndexRow, Judgement, MemoryStore, Store, StoreError, StoreRead};
 use crate::tx::{Transaction, Verified, verify_batch};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -125,6 +125,7 @@ fn replay(
         if block.hash != hash {
             report.differ(format!("blocks {hash}: expected this hash, got {}", block.hash));
         }
+        keep_siblings(view, genesis, ledger, &block, report)?;
         let bodies = bodies_of(view, genesis, &block, report)?;
         if let Err(error) = ledger.import(block.to_unchecked(), &bodies, block.header.time_ms) {
             report.differ(format!("height {height}: {error}"));
@@ -132,6 +133,27 @@ fn replay(
         }
         ledger.commit()?;
         height += 1;
+    }
+    Ok(())
+}
+
+/// The siblings of a block have to be there before it. Each is checked as if it came from a stranger, and kept beside.
+fn keep_siblings(
+    view: &dyn StoreRead,
+    genesis: &Genesis,
+    ledger: &mut Ledger,
+    block: &Block,
+    report: &mut FsckReport,
+) -> Result<(), LedgerError> {
+    for hash in &block.siblings {
+        let Some(sibling) = view.block(hash)? else {
+            report.differ(format!("blocks {hash}: expected the sibling that block {} lists, got none", block.hash));
+            continue;
+        };
+        let bodies = bodies_of(view, genesis, &sibling, report)?;
+        if let Err(error) = ledger.keep(sibling.to_unchecked(), &bodies, block.header.time_ms) {
+            report.differ(format!("sibling {hash} of height {}: {error}", block.header.height));
+        }
     }
     Ok(())
 }
@@ -206,6 +228,39 @@ fn compare_chain(view: &dyn StoreRead, model: &dyn StoreRead, report: &mut FsckR
             report.differ(format!("undo {hash}: differs from what its block changes"));
         }
         height += 1;
+    }
+    let listed = |view: &dyn StoreRead| read_all(|after| view.listed_page(after, PAGE));
+    let expected = listed(model)?;
+    for sibling in expected.keys() {
+        // How it was judged as a block of its own depends on what else came here.
+        let row = |view: &dyn StoreRead| {
+            let row = view.index(sibling)?;
+            Ok::<_, StoreError>(row.map(|row| IndexRow { judgement: Judgement::Sound, ..row }))
+        };
+        if row(view)? != row(model)? {
+            report.differ(format!("index {sibling}: differs from what its chain gives"));
+        }
+    }
+    compare("listed", report, listed(view)?, expected);
+    check_side(view, model, report)
+}
+
+/// What stands beside the chain is this node's own memory; each of it must be whole, and really beside.
+fn check_side(view: &dyn StoreRead, model: &dyn StoreRead, report: &mut FsckReport) -> Result<(), StoreError> {
+    for (height, hash) in read_all(|after| view.side_page(after, PAGE))?.into_keys() {
+        match (view.block(&hash)?, view.index(&hash)?) {
+            (Some(block), Some(row)) if block.hash == hash && row.height == height => {
+                for txhash in &block.txhashes {
+                    if view.tx(txhash)?.is_none() {
+                        report.differ(format!("txs {txhash}: expected a body of side block {hash}, got none"));
+                    }
+                }
+            }
+            _ => report.differ(format!("side {height} {hash}: expected a block and its row, got other or none")),
+        }
+        if model.hash_at(height)? == Some(hash) || model.listed(&hash)?.is_some() {
+            report.differ(format!("side {height} {hash}: expected it beside the best chain, but it is part of it"));
+        }
     }
     Ok(())
 }

@@ -9,6 +9,11 @@ use crate::limits::{
 use crate::target::{CompactTarget, TargetError};
 use serde::{Deserialize, Serialize};
 
+/// W of a new chain: 16 blocks, so that what a partition of a few seconds left can still be merged.
+pub const DEFAULT_SIBLING_WINDOW: u8 = 16;
+/// L of a new chain. A block commits at most nine blocks' transactions.
+pub const DEFAULT_SIBLING_LIMIT: u8 = 8;
+
 /// Which of the two chains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -133,7 +138,7 @@ fn check_name(field: &'static str, name: &str) -> Result<(), GenesisError> {
 
 impl Genesis {
     /// A genesis with the defaults of the protocol page for these members (sorted here): half-life 144·T, 1 MiB,
-    /// spacing ⌊(n-1)/2⌋ (0 for n ≤ 2), quorum ⌊2n/3⌋+1, no siblings.
+    /// spacing ⌊(n-1)/2⌋ (0 for n ≤ 2), quorum ⌊2n/3⌋+1; but no siblings ([`Genesis::with_siblings`]).
     #[must_use]
     pub fn with_defaults(
         kind: ChainKind,
@@ -163,6 +168,12 @@ impl Genesis {
             quorum: if n == 0 { 0 } else { small(2 * n / 3 + 1) },
             members,
         }
+    }
+
+    /// The same with siblings as the protocol page's defaults have them: W 16, L 8.
+    #[must_use]
+    pub fn with_siblings(self) -> Self {
+        Self { sibling_window: DEFAULT_SIBLING_WINDOW, sibling_limit: DEFAULT_SIBLING_LIMIT, ..self }
     }
 
     /// Checks every rule of the protocol page.

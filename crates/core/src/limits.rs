@@ -39,6 +39,22 @@ pub const MAX_RUN_HEADERS: usize = 1_024;
 /// Headers looked through for a receipt's run: 12 days of blocks a second. Who asks for a receipt whose quorum came
 /// later than that gets one that is not final.
 pub const MAX_RUN_SEARCH: u64 = 1 << 20;
+/// Siblings with one miner in a block (protocol page): what one member's flood can put into a block of others.
+pub const MAX_SIBLINGS_OF_MINER: usize = 2;
+/// Blocks beside the best chain that a template looks through. Without it whoever floods with stale blocks makes each
+/// template read them all; the lowest come first, so they leave the window and make room.
+pub const MAX_SIBLING_CANDIDATES: usize = 1_024;
+/// Blocks by which the tip must have grown before a block beside it is dropped, however stale: 17 minutes of blocks of a
+/// second. Without it a heavier branch that takes minutes to fetch loses its beginning meanwhile.
+pub const KEEP_STALE_BLOCKS: u64 = 1_024;
+/// Blocks beside the best chain that each new tip looks at for dropping: more than one interval brings. Without it one
+/// block pays for all that a partition left.
+pub const STALE_LOOKED_AT: usize = 32;
+/// Missing blocks named at a time: all that one block can list on most chains, and more once these have come.
+pub const MAX_NAMED_BLOCKS: usize = 64;
+/// Most of (L + 1)·m, the transactions that one block commits with its siblings': its undo must stay below what a store
+/// takes as one value (32 MiB).
+pub const MAX_COMMITTED: u32 = 40_000;
 /// Rounds in which a template drops what would be void and picks again; each round drops at least one.
 pub const MAX_TEMPLATE_ROUNDS: usize = 8;
 
@@ -50,6 +66,8 @@ mod tests {
     fn the_limits_fit_each_other() {
         const { assert!(MAX_BODY_BYTES <= MIN_BLOCK_BYTES as usize, "any valid body fits into any chain's block") };
         const { assert!(BODY_PREFIX_BYTES < MAX_BODY_BYTES) };
+        const { assert!(MAX_COMMITTED >= 9 * MAX_BLOCK_TRANSACTIONS, "the largest block with the default L") };
+        const { assert!(KEEP_STALE_BLOCKS > u8::MAX as u64, "what may be merged is never dropped: W is one byte") };
         // header 480 hex digits, signature 128, and the keys around them
         const { assert!(MAX_RUN_HEADERS * (480 + 128 + 32) + 2 * MAX_BODY_BYTES + 65_536 < MAX_RECEIPT_BYTES) };
         const { assert!(MAX_MEMPOOL_TRANSACTIONS / MEMPOOL_SENDER_SHARE > MAX_BLOCK_TRANSACTIONS as usize) };

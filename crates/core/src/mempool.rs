@@ -20,6 +20,14 @@ impl Entry {
     fn bytes(&self) -> u64 {
         self.tx.body().len() as u64
     }
+
+    fn length(&self) -> u32 {
+        u32::try_from(self.tx.body().len()).expect("a verified body has at most 65,536 bytes")
+    }
+
+    fn since_ms(&self) -> u64 {
+        waiting_start(self.tx.time_ms(), self.first_seen_ms)
+    }
 }
 
 /// The waiting transactions. What would be void where the chain stands now is parked: out of the miner's sight and
@@ -137,15 +145,28 @@ impl Mempool {
         }
     }
 
+    /// Takes these out of the miner's sight for a moment, those that it sees; answers which. [`Mempool::show`] ends it.
+    pub(crate) fn hide(&mut self, hashes: impl Iterator<Item = TxHash>) -> Vec<TxHash> {
+        let pool = &mut self.pool;
+        hashes.filter(|hash| pool.remove(hash)).collect()
+    }
+
+    /// Shows again what was hidden.
+    pub(crate) fn show(&mut self, hidden: &[TxHash]) {
+        for hash in hidden {
+            if let Some(entry) = self.entries.get(hash) {
+                self.pool.insert(*hash, entry.since_ms(), entry.length());
+            }
+        }
+    }
+
     fn is_parked(&self, hash: &TxHash) -> bool {
         self.entries.get(hash).is_some_and(|entry| entry.parked)
     }
 
     fn enlist(&mut self, hash: &TxHash) {
         let Some(entry) = self.entries.get(hash) else { return };
-        let since_ms = waiting_start(entry.tx.time_ms(), entry.first_seen_ms);
-        let bytes = u32::try_from(entry.tx.body().len()).expect("a verified body has at most 65,536 bytes");
-        self.pool.insert(*hash, since_ms, bytes);
+        self.pool.insert(*hash, entry.since_ms(), entry.length());
         self.bytes += entry.bytes();
         *self.by_sender.entry(*entry.tx.from()).or_default() += 1;
     }

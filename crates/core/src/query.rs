@@ -6,7 +6,7 @@ use crate::error::ReceiptError;
 use crate::genesis::Genesis;
 use crate::limits::{MAX_RUN_HEADERS, MAX_RUN_SEARCH};
 use crate::merkle;
-use crate::receipt::{Receipt, SignedHeader};
+use crate::receipt::{Receipt, SiblingProof, SignedHeader};
 use crate::store::{StoreError, StoreRead};
 use crate::tx::{Transaction, Verified};
 use primitive_types::U256;
@@ -84,6 +84,8 @@ pub enum TxStatus {
         quorum: u32,
         /// Whether that many are reached; never on an open chain.
         is_final: bool,
+        /// The sibling of that block through which it came, if any.
+        via_sibling: Option<BlockHash>,
     },
 }
 
@@ -125,6 +127,7 @@ pub fn tx_status(view: &dyn StoreRead, genesis: &Genesis, tip: &Tip, hash: &TxHa
             members,
             quorum,
             is_final: quorum > 0 && members >= quorum,
+            via_sibling: position.via_sibling,
         });
     }
     Ok(match view.pending_since(hash)? {
@@ -154,8 +157,12 @@ pub fn build_receipt(view: &dyn StoreRead, genesis: &Genesis, hash: &TxHash) -> 
     }
     let tx = transaction(view, hash)?.ok_or_else(|| missing("txs"))?;
     let block = view.block(&position.block)?.ok_or_else(|| missing("blocks"))?;
-    let index = block.txhashes.iter().position(|own| own == hash).ok_or_else(|| missing("block's transactions"))?;
-    let path = merkle::path(&block.txhashes, index).expect("index was found in this list");
+    let (list, sibling) = match position.via_sibling {
+        None => (block.txhashes.clone(), None),
+        Some(via) => sibling_proof(view, genesis, &block, &via).map(|(list, proof)| (list, Some(proof)))?,
+    };
+    let index = list.iter().position(|own| own == hash).ok_or_else(|| missing("block's transactions"))?;
+    let path = merkle::path(&list, index).expect("index was found in this list");
     let run = find_run(view, genesis, position.height)?;
     let history = match run.first {
         first if first == position.height => Vec::new(),
@@ -166,11 +173,26 @@ pub fn build_receipt(view: &dyn StoreRead, genesis: &Genesis, hash: &TxHash) -> 
         transaction: crate::receipt::HexBytes(tx.to_bytes()),
         index: index as u64,
         path,
-        sibling: None,
+        sibling,
         block: signed(genesis, &block),
         history,
         run: run.headers,
     })
+}
+
+/// The transactions of a sibling, and the proof that `block` lists it.
+fn sibling_proof(
+    view: &dyn StoreRead,
+    genesis: &Genesis,
+    block: &crate::Block,
+    via: &BlockHash,
+) -> Result<(Vec<TxHash>, SiblingProof), StoreError> {
+    let sibling = view.block(via)?.ok_or_else(|| missing("blocks"))?;
+    let at = block.siblings.iter().position(|hash| hash == via).ok_or_else(|| missing("block's siblings"))?;
+    let path = merkle::path(&block.siblings, at).expect("index was found in this list");
+    let header = crate::receipt::HeaderBytes(sibling.header.preimage(&genesis.chain_id()));
+    let proof = SiblingProof { header, index: at as u64, size: block.siblings.len() as u64, path };
+    Ok((sibling.txhashes, proof))
 }
 
 struct Run {

@@ -3,7 +3,7 @@
 use crate::app::{Entries, State, StateRead, TxPosition};
 use crate::block::Block;
 use crate::bytes::{BlockHash, Hash32, TxHash};
-use crate::store::{Batch, HistoryNode, IndexRow, Meta, Op, PeerRow, StoreError, StoreRead, Undo};
+use crate::store::{Batch, HistoryNode, IndexRow, Meta, Op, PeerRow, SideKey, StoreError, StoreRead, Undo};
 use crate::tx::StoredTx;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -11,7 +11,7 @@ use std::ops::Bound;
 /// Changes by column family; `None` removes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Staged {
-    pub(crate) blocks: BTreeMap<BlockHash, Block>,
+    pub(crate) blocks: BTreeMap<BlockHash, Option<Block>>,
     pub(crate) index: BTreeMap<BlockHash, IndexRow>,
     pub(crate) heights: BTreeMap<u64, Option<BlockHash>>,
     pub(crate) history: BTreeMap<(u8, u64), Option<Hash32>>,
@@ -19,6 +19,8 @@ pub(crate) struct Staged {
     pub(crate) positions: BTreeMap<TxHash, Option<TxPosition>>,
     pub(crate) state: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     pub(crate) undo: BTreeMap<BlockHash, Option<Undo>>,
+    pub(crate) listed: BTreeMap<BlockHash, Option<u64>>,
+    pub(crate) side: BTreeMap<SideKey, Option<u64>>,
     pub(crate) pending: BTreeMap<TxHash, Option<u64>>,
     pub(crate) peers: BTreeMap<String, Option<PeerRow>>,
     pub(crate) meta: Option<Meta>,
@@ -33,11 +35,12 @@ impl Staged {
             && self.pending.is_empty()
             && self.peers.is_empty()
             && self.heights.is_empty()
+            && self.side.is_empty()
     }
 
     pub(crate) fn to_batch(&self) -> Batch {
         let mut batch: Batch = Vec::new();
-        batch.extend(self.blocks.values().cloned().map(Op::PutBlock));
+        batch.extend(self.blocks.iter().map(|(hash, block)| block.clone().map_or(Op::DropBlock(*hash), Op::PutBlock)));
         batch.extend(self.index.iter().map(|(hash, row)| Op::PutIndex(*hash, row.clone())));
         batch.extend(self.heights.iter().map(|(height, hash)| Op::Height(*height, *hash)));
         batch.extend(self.history.iter().map(|((level, index), hash)| Op::HistoryNode(*level, *index, *hash)));
@@ -45,6 +48,8 @@ impl Staged {
         batch.extend(self.positions.iter().map(|(hash, position)| Op::TxPosition(*hash, position.clone())));
         batch.extend(self.state.iter().map(|(key, value)| Op::State(key.clone(), value.clone())));
         batch.extend(self.undo.iter().map(|(hash, undo)| Op::Undo(*hash, undo.clone())));
+        batch.extend(self.listed.iter().map(|(hash, height)| Op::Listed(*hash, *height)));
+        batch.extend(self.side.iter().map(|(key, since)| Op::Side(*key, *since)));
         batch.extend(self.pending.iter().map(|(hash, since)| Op::Pending(*hash, *since)));
         batch.extend(self.peers.iter().map(|(address, row)| Op::Peer(address.clone(), row.clone())));
         batch.extend(self.meta.iter().cloned().map(Op::Meta));
@@ -52,8 +57,8 @@ impl Staged {
     }
 }
 
-/// The store as it will be once the staged changes are written. Pages are those of the store below: only fsck and
-/// opening read them, when nothing is staged.
+/// The store as it will be once the staged changes are written. Pages, but for `side_page`, are those of the store
+/// below: only fsck and opening read them, when nothing is staged.
 pub(crate) struct View<'a> {
     pub(crate) staged: &'a Staged,
     pub(crate) base: Box<dyn StoreRead + 'a>,
@@ -79,11 +84,13 @@ macro_rules! layered {
 }
 
 impl StoreRead for View<'_> {
-    layered!(block, blocks, &BlockHash => Block);
+    layered!(removable block, blocks, &BlockHash => Block);
     layered!(index, index, &BlockHash => IndexRow);
     layered!(tx, txs, &TxHash => StoredTx);
     layered!(removable tx_position, positions, &TxHash => TxPosition);
     layered!(removable undo, undo, &BlockHash => Undo);
+    layered!(removable listed, listed, &BlockHash => u64);
+    layered!(removable side, side, &SideKey => u64);
     layered!(removable pending_since, pending, &TxHash => u64);
     layered!(removable state_get, state, &[u8] => Vec<u8>);
 
@@ -115,6 +122,15 @@ impl StoreRead for View<'_> {
     fn tx_positions_page(&self, after: Option<&TxHash>, limit: usize) -> Result<Vec<(TxHash, TxPosition)>, StoreError> {
         self.base.tx_positions_page(after, limit)
     }
+    fn listed_page(&self, after: Option<&BlockHash>, limit: usize) -> Result<Vec<(BlockHash, u64)>, StoreError> {
+        self.base.listed_page(after, limit)
+    }
+    fn side_page(&self, after: Option<&SideKey>, limit: usize) -> Result<Vec<(SideKey, u64)>, StoreError> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let inside: Vec<_> = self.staged.side.range((start, Bound::Unbounded)).collect();
+        let below = self.base.side_page(after, limit.saturating_add(inside.len()))?;
+        Ok(overlaid(below, inside, limit))
+    }
     fn history_page(&self, after: Option<(u8, u64)>, limit: usize) -> Result<Vec<HistoryNode>, StoreError> {
         self.base.history_page(after, limit)
     }
@@ -133,14 +149,19 @@ fn merged_range(
         .range::<[u8], _>((Bound::Included(start), Bound::Unbounded))
         .take_while(|(key, _)| end.is_none_or(|end| key.as_slice() < end))
         .collect();
-    let mut merged: BTreeMap<Vec<u8>, Vec<u8>> = below(limit.saturating_add(inside.len()))?.into_iter().collect();
-    for (key, value) in inside {
+    Ok(overlaid(below(limit.saturating_add(inside.len()))?, inside, limit))
+}
+
+/// The first `limit` entries of `below` with `changes` laid over them.
+fn overlaid<K: Ord + Clone, V: Clone>(below: Vec<(K, V)>, changes: Vec<(&K, &Option<V>)>, limit: usize) -> Vec<(K, V)> {
+    let mut merged: BTreeMap<K, V> = below.into_iter().collect();
+    for (key, value) in changes {
         match value {
             Some(value) => drop(merged.insert(key.clone(), value.clone())),
             None => drop(merged.remove(key)),
         }
     }
-    Ok(merged.into_iter().take(limit).collect())
+    merged.into_iter().take(limit).collect()
 }
 
 /// A [`StoreRead`]'s state, read only.

@@ -10,7 +10,7 @@ use blockhie_core::{BlockError, BlockHash, BlockQuery, ErrorClass, Imported, Unc
 pub(crate) enum Verdict {
     /// The ledger has it.
     Taken(Imported),
-    /// It is held until its bodies have come.
+    /// It is held until its bodies or its siblings have come.
     Waits,
     /// Its parent is not known.
     Orphan,
@@ -45,11 +45,15 @@ impl Engine {
             }
             (BlockQuery::Height(height), block) => self.height_came(peer, height, block),
             (BlockQuery::Hash(hash), Some(block)) if block.claimed_hash == hash => {
-                self.import(block, Some(peer), Vec::new(), 0);
+                if let Verdict::Refused { .. } = self.import(block, Some(peer), Vec::new(), 0) {
+                    self.sibling_unanswered(peer, &hash);
+                }
             }
             (BlockQuery::Hash(hash), Some(block)) => {
+                self.sibling_unanswered(peer, &hash);
                 self.punish(peer, BAN_SCORE, format!("block: expected {hash}, got {}", block.claimed_hash));
             }
+            (BlockQuery::Hash(hash), None) if self.bodies.siblings.wants(&hash) => self.sibling_unanswered(peer, &hash),
             // It sent a block whose ancestor it cannot serve by hash: its best chain may be had by height.
             (BlockQuery::Hash(_), None) => {
                 let end = state.best_height;
@@ -69,16 +73,15 @@ impl Engine {
     ) -> Verdict {
         let hash = block.claimed_hash;
         let verdict = self.import_one(block, from, tickets, rounds);
-        let mut taken = match verdict {
-            Verdict::Taken(_) => vec![hash],
-            _ => Vec::new(),
-        };
-        while let Some(parent) = taken.pop() {
+        // One that is kept and not followed has children too, and they may be siblings.
+        let mut kept = vec![hash];
+        while let Some(parent) = kept.pop() {
+            if !self.ledger.knows_block(&parent).unwrap_or(false) {
+                continue;
+            }
             for orphan in self.orphans.take_children(&parent) {
-                let hash = orphan.block.claimed_hash;
-                if let Verdict::Taken(_) = self.import_one(orphan.block, orphan.from, Vec::new(), 0) {
-                    taken.push(hash);
-                }
+                kept.push(orphan.block.claimed_hash);
+                self.import_one(orphan.block, orphan.from, Vec::new(), 0);
             }
         }
         verdict
@@ -96,7 +99,10 @@ impl Engine {
         }
         let bodies = self.bodies.of(&block);
         let old_tip = self.ledger.tip().hash;
-        match self.ledger.import(block.clone(), &bodies, self.now.wall_ms) {
+        let result = self.ledger.import(block.clone(), &bodies, self.now.wall_ms);
+        let hash = block.claimed_hash;
+        let kept = matches!(result, Ok(_) | Err(BlockError::NotValid { .. } | BlockError::MissingBlocks { .. }));
+        let verdict = match result {
             Ok(imported) => {
                 self.taken(&block, from, tickets, imported, old_tip);
                 Verdict::Taken(imported)
@@ -108,9 +114,20 @@ impl Engine {
                     Verdict::Refused { not_valid: false }
                 }
             }
+            Err(BlockError::MissingBlocks { missing }) => {
+                if self.wait_for_siblings(block, from, tickets, missing) {
+                    Verdict::Waits
+                } else {
+                    Verdict::Refused { not_valid: false }
+                }
+            }
             Err(BlockError::UnknownParent { parent }) => self.hold(block, from, tickets, parent),
             Err(error) => self.refuse(&block, from, tickets, &error),
+        };
+        if kept {
+            self.sibling_came(&hash);
         }
+        verdict
     }
 
     /// The genesis block is exempt from all checks: it is this one or another chain's. A peer that has nothing else
@@ -153,7 +170,12 @@ impl Engine {
                 ));
                 self.offer_abandoned(old_tip, fork_height);
             }
-            Imported::Known | Imported::Side => {}
+            Imported::Side => {
+                // The next template may list it.
+                self.mining.grown();
+                self.relay_side(block);
+            }
+            Imported::Known => {}
         }
         let tip = self.ledger.tip().hash;
         for ticket in tickets {

@@ -8,6 +8,7 @@ use crate::limits::{
     WAIT_BODIES_MS,
 };
 use crate::peers::Peer;
+use crate::siblings::Siblings;
 use blockhie_core::{BlockError, BlockHash, ErrorClass, Transaction, TxHash, UncheckedBlock, Verified};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -43,6 +44,8 @@ pub(crate) struct Bodies {
     wants: BTreeMap<TxHash, Want>,
     /// Wants that nobody is asked for at present, in order. May name some that are gone.
     todo: VecDeque<TxHash>,
+    /// Blocks that wait for siblings.
+    pub(crate) siblings: Siblings,
     /// Fetched for blocks.
     pool: BodyPool,
     /// Refused by the mempool, or come when nobody waited any more.
@@ -55,6 +58,7 @@ impl Bodies {
             waiting: BTreeMap::new(),
             wants: BTreeMap::new(),
             todo: VecDeque::new(),
+            siblings: Siblings::default(),
             pool: BodyPool::new(BODY_POOL_BYTES),
             spare: BodyPool::new(SPARE_POOL_BYTES),
         }
@@ -64,9 +68,9 @@ impl Bodies {
         self.wants.contains_key(hash)
     }
 
-    /// Whether a block waits for bodies.
+    /// Whether a block waits for bodies or siblings.
     pub(crate) fn holds(&self, hash: &BlockHash) -> bool {
-        self.waiting.contains_key(hash)
+        self.waiting.contains_key(hash) || self.siblings.holds(hash)
     }
 
     fn get(&self, hash: &TxHash) -> Option<&Transaction<Verified>> {
@@ -85,7 +89,9 @@ impl Bodies {
             self.pool.remove(hash);
             self.spare.remove(hash);
         }
-        waited.map(|waiting| waiting.tickets).unwrap_or_default()
+        let mut tickets = waited.map(|waiting| waiting.tickets).unwrap_or_default();
+        tickets.extend(self.siblings.taken(&block.claimed_hash));
+        tickets
     }
 
     fn stop_waiting(&mut self, hash: &BlockHash) -> Option<Waiting> {
@@ -243,7 +249,7 @@ impl Engine {
         self.refuse_waiting(&waiting.block, waiting.tickets, text);
     }
 
-    fn refuse_waiting(&mut self, block: &UncheckedBlock, tickets: Vec<Ticket>, text: String) {
+    pub(crate) fn refuse_waiting(&mut self, block: &UncheckedBlock, tickets: Vec<Ticket>, text: String) {
         for ticket in tickets {
             self.reply(Some(ticket), Err((ErrorClass::NotYet, text.clone())));
         }

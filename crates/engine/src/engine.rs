@@ -151,6 +151,7 @@ impl Engine {
         self.pump_session();
         self.pump_headers();
         self.pump_bodies();
+        self.pump_siblings();
         self.announce();
         self.refresh_mining(is_tick);
         std::mem::take(&mut self.out)
@@ -180,6 +181,7 @@ impl Engine {
         }
         self.tick_peers();
         self.tick_bodies();
+        self.tick_siblings();
         self.tick_session();
         self.tick_headers();
         self.orphans.expire(self.now.mono_ms);

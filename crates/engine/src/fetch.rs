@@ -239,11 +239,11 @@ impl Engine {
                 continue;
             }
             let waits = sync.window.waiting == Some(hash);
-            if waits && self.bodies.holds(&hash) {
+            if self.bodies.holds(&hash) {
                 return;
             }
-            // Its bodies came, or it came by another way.
-            if matches!(self.ledger.knows_block(&hash), Ok(true)) {
+            // Its bodies or siblings came, or it came by another way.
+            if matches!(self.ledger.is_settled(&hash), Ok(true)) {
                 self.stepped(true);
             } else if waits {
                 return self.headers_failed(AVOID_MS);

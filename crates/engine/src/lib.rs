@@ -30,6 +30,7 @@ pub mod limits;
 mod mining;
 mod orphans;
 mod peers;
+mod siblings;
 mod state;
 mod submit;
 mod sync;

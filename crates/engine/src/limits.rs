@@ -92,6 +92,18 @@ pub const SOURCE_MS: u64 = 2_000;
 pub const WAIT_BODIES_MS: u64 = 30_000;
 /// Times that a block may be tried again because its bodies were evicted before all had come.
 pub const MAX_BODY_ROUNDS: u32 = 3;
+/// Blocks that may wait for siblings at a time. Each has shown work, and a member's signature where members sign.
+pub const MAX_WAITING_MERGES: usize = 32;
+/// How long a block may wait for its siblings. It is kept beyond that, and followed when they come by another way and
+/// something is built on it.
+pub const WAIT_SIBLINGS_MS: u64 = 30_000;
+/// Blocks beside the best chain of one miner and height that are passed on: no block may list more of one miner. Without
+/// it a member's flood of stale blocks is multiplied by the number of connections.
+pub const MAX_SIDE_RELAYS: usize = blockhie_core::limits::MAX_SIBLINGS_OF_MINER;
+/// And of all miners between two ticks: eight times what an honest network with blocks of 100 ms finds.
+pub const SIDE_RELAYS_PER_TICK: usize = 8;
+/// (height, miner) pairs of which that is remembered; on an open chain anybody makes up miners.
+pub const MAX_SIDE_KEYS: usize = 4_096;
 /// Bytes of bodies fetched for blocks: eight of the largest blocks.
 pub const BODY_POOL_BYTES: usize = 64 << 20;
 /// Bytes of bodies that may serve a later block: refused by the mempool, or come too late.

@@ -218,8 +218,9 @@ impl Engine {
         match request {
             Request::Tx(hash) => self.body_unanswered(peer, &hash),
             Request::Block(BlockQuery::Height(height)) => self.height_unanswered(peer, height),
-            // Asked again when the tip is.
-            Request::Block(BlockQuery::Tip | BlockQuery::Hash(_)) => {}
+            // Asked again when the tip is, unless it is a sibling.
+            Request::Block(BlockQuery::Hash(hash)) => self.sibling_unanswered(peer, &hash),
+            Request::Block(BlockQuery::Tip) => {}
         }
     }
 

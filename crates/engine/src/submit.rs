@@ -76,6 +76,11 @@ impl Engine {
                 return;
             }
             self.offer_again(block.txhashes.iter().copied());
+            for sibling in &block.siblings {
+                if let Ok(Some(sibling)) = self.ledger.block(sibling) {
+                    self.offer_again(sibling.txhashes);
+                }
+            }
             at = block.header.previous;
         }
     }

@@ -134,9 +134,10 @@ impl Engine {
         }
     }
 
-    /// The block at `next` waits no longer: by whatever way its bodies came, or were given up, the ledger tells.
+    /// The block at `next` waits no longer: by whatever way its bodies or siblings came, or were given up, the ledger
+    /// tells.
     fn resume(&mut self, hash: BlockHash) {
-        if !self.ledger.knows_block(&hash).unwrap_or(false) {
+        if !self.ledger.is_settled(&hash).unwrap_or(false) {
             return self.session_failed(AVOID_MS);
         }
         let now_ms = self.now.mono_ms;

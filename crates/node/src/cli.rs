@@ -5,7 +5,7 @@ mod serve;
 use crate::config::{Config, DEFAULT_HASH_RATE};
 use crate::datadir::{DataDir, read_genesis, write_genesis};
 use anyhow::{Context, Result, anyhow, bail};
-use blockhie_core::genesis::{ChainKind, Genesis, Member};
+use blockhie_core::genesis::{ChainKind, DEFAULT_SIBLING_LIMIT, DEFAULT_SIBLING_WINDOW, Genesis, Member};
 use blockhie_core::{Application, Hash32, SecretKey, keyfile};
 use blockhie_store::RocksStore;
 use blockhie_transport::LedgerClient;
@@ -84,6 +84,12 @@ struct GenesisArgs {
     /// Blocks that a miner has to leave to others (default: half of the others).
     #[arg(long)]
     spacing: Option<u8>,
+    /// How far back a stale block may fork and still be merged as a sibling (W); 0 with --sibling-limit 0.
+    #[arg(long, default_value_t = DEFAULT_SIBLING_WINDOW, value_name = "BLOCKS")]
+    sibling_window: u8,
+    /// Siblings in a block at most (L); 0: stale blocks are not merged.
+    #[arg(long, default_value_t = DEFAULT_SIBLING_LIMIT, value_name = "BLOCKS")]
+    sibling_limit: u8,
     /// The file to write.
     #[arg(long)]
     out: PathBuf,
@@ -243,6 +249,7 @@ fn random_hash() -> Result<Hash32> {
 fn build_genesis(kind: ChainKind, name: &str, members: Vec<Member>, interval_ms: u32) -> Result<Genesis> {
     let first = blockhie_pow::first_target_for(members.len(), DEFAULT_HASH_RATE, interval_ms);
     let mut genesis = Genesis::with_defaults(kind, name, random_hash()?, crate::driver::wall_ms(), first, members);
+    genesis = genesis.with_siblings();
     genesis.block_interval_ms = interval_ms;
     genesis.half_life_ms = 144 * u64::from(interval_ms);
     Ok(genesis)
@@ -261,6 +268,7 @@ fn new_genesis(kind: &NodeKind, args: &GenesisArgs) -> Result<()> {
     }
     let mut genesis = build_genesis(kind.kind, &args.name, members, args.interval_ms)?;
     genesis.max_transactions = args.max_transactions;
+    (genesis.sibling_window, genesis.sibling_limit) = (args.sibling_window, args.sibling_limit);
     genesis.quorum = args.quorum.unwrap_or(genesis.quorum);
     genesis.spacing = args.spacing.unwrap_or(genesis.spacing);
     genesis.check()?;

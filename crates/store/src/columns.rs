@@ -4,7 +4,7 @@
 
 use crate::codec;
 use crate::errors;
-use blockhie_core::store::{IndexRow, Meta, PeerRow, Undo};
+use blockhie_core::store::{IndexRow, Meta, PeerRow, SideKey, Undo};
 use blockhie_core::tx::StoredTx;
 use blockhie_core::{Block, BlockHash, Hash32, StoreError, TxHash, app::TxPosition};
 use bytes::Bytes;
@@ -29,6 +29,10 @@ pub(crate) const TX_POSITIONS: Column<TxHash, TxPosition> = Column::new("tx_posi
 pub(crate) const STATE: Column<Vec<u8>, Bytes> = Column::new("state");
 /// block → what it changed.
 pub(crate) const UNDO: Column<BlockHash, Undo> = Column::new("undo");
+/// sibling → height of the block that lists it, best chain.
+pub(crate) const LISTED: Column<BlockHash, u64> = Column::new("listed");
+/// (height, hash) of a block kept beside the best chain → height of the tip when it came to stand there.
+pub(crate) const SIDE: Column<SideKey, u64> = Column::new("side");
 /// txhash → first seen in ms: the journal of the mempool.
 pub(crate) const PENDING: Column<TxHash, u64> = Column::new("pending");
 /// address → peer.
@@ -37,7 +41,7 @@ pub(crate) const PEERS: Column<String, PeerRow> = Column::new("peers");
 pub(crate) const META: Column<Only, Meta> = Column::new("meta");
 
 /// All names, in the order of `docs/store.md`.
-pub(crate) const NAMES: [&str; 11] = [
+pub(crate) const NAMES: [&str; 13] = [
     BLOCKS.name,
     INDEX.name,
     HEIGHTS.name,
@@ -46,6 +50,8 @@ pub(crate) const NAMES: [&str; 11] = [
     TX_POSITIONS.name,
     STATE.name,
     UNDO.name,
+    LISTED.name,
+    SIDE.name,
     PENDING.name,
     PEERS.name,
     META.name,
@@ -61,6 +67,8 @@ pub(crate) fn check_all(view: &View<'_>) -> Result<u64, StoreError> {
         + TX_POSITIONS.check(view)?
         + STATE.check(view)?
         + UNDO.check(view)?
+        + LISTED.check(view)?
+        + SIDE.check(view)?
         + PENDING.check(view)?
         + PEERS.check(view)?
         + META.check(view)?)
@@ -115,6 +123,16 @@ impl Key for (u8, u64) {
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (first, rest) = bytes.split_first()?;
         Some((*first, u64::from_bytes(rest)?))
+    }
+}
+
+impl Key for (u64, Hash32) {
+    fn to_bytes(&self) -> Vec<u8> {
+        [self.0.to_be_bytes().as_slice(), &self.1.0].concat()
+    }
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (height, hash) = bytes.split_first_chunk::<8>()?;
+        Some((u64::from_be_bytes(*height), Hash32::from_slice(hash).ok()?))
     }
 }
 

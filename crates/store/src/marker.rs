@@ -6,6 +6,7 @@
 use crate::errors::{io, not_a_store};
 use crate::files::{make_folder, replace_file};
 use blockhie_core::StoreError;
+use blockhie_core::store::{FORMAT_VERSION, OLDEST_FORMAT_VERSION};
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -20,14 +21,16 @@ const IGNORED: [&str; 2] = [TEMPORARY, "lost+found"];
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
     pub(crate) version: u32,
+    /// The oldest that it reads.
+    pub(crate) oldest: u32,
 }
 
 /// A [`crate::RocksStore`].
-pub(crate) const LEDGER: Kind = Kind { name: "ledger", version: blockhie_core::store::FORMAT_VERSION };
+pub(crate) const LEDGER: Kind = Kind { name: "ledger", version: FORMAT_VERSION, oldest: OLDEST_FORMAT_VERSION };
 /// A [`crate::KeyValue`].
-pub(crate) const KEY_VALUE: Kind = Kind { name: "keyvalue", version: 1 };
+pub(crate) const KEY_VALUE: Kind = Kind { name: "keyvalue", version: 1, oldest: 1 };
 /// A [`crate::FolderBlobs`].
-pub(crate) const BLOBS: Kind = Kind { name: "blobs", version: 1 };
+pub(crate) const BLOBS: Kind = Kind { name: "blobs", version: 1, oldest: 1 };
 
 /// What is in a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +83,7 @@ fn parse(path: &Path, kind: Kind, bytes: &[u8]) -> Result<State, StoreError> {
         return Err(not_a_store(path, format!("it holds a {name:?} store, expected {:?}", kind.name)));
     }
     let got: u32 = version.parse().map_err(|_| unreadable())?;
-    if got != kind.version {
+    if !(kind.oldest..=kind.version).contains(&got) {
         return Err(StoreError::Version { expected: kind.version, got });
     }
     let state = State::WRITTEN.iter().find(|(word, _)| *word == state);
@@ -96,6 +99,13 @@ fn is_empty(path: &Path) -> Result<bool, StoreError> {
         }
     }
     Ok(true)
+}
+
+/// The version in which a folder that was looked at is written.
+pub(crate) fn version(path: &Path) -> Result<u32, StoreError> {
+    let text = std::fs::read_to_string(path.join(FILE)).map_err(|error| io("read", &path.join(FILE), &error))?;
+    let version = text.split(' ').nth(2).and_then(|version| version.parse().ok());
+    version.ok_or_else(|| not_a_store(path, format!("its {FILE} file has changed while it was read")))
 }
 
 /// Durably says what the folder is from now on; makes the folder if it is absent.

@@ -1,8 +1,8 @@
 //! The ledger store on RocksDB.
 
 use crate::columns::{
-    self, BLOCKS, HEIGHTS, HISTORY_NODES, INDEX, META, NAMES, Only, PEERS, PENDING, STATE, TX_POSITIONS, TXS, UNDO,
-    View,
+    self, BLOCKS, HEIGHTS, HISTORY_NODES, INDEX, LISTED, META, NAMES, Only, PEERS, PENDING, SIDE, STATE, TX_POSITIONS,
+    TXS, UNDO, View,
 };
 use crate::config::{StoreConfig, options};
 use crate::errors::{io, not_a_store, occupied, rocks};
@@ -41,14 +41,20 @@ impl RocksStore {
         Ok(store)
     }
 
-    /// Opens the store in `path`; `expected` refuses every other chain.
+    /// Opens the store in `path`; `expected` refuses every other chain. A store of an older version that can be read is
+    /// brought to this release's; an older release refuses it from then on.
     ///
     /// # Errors
     /// [`StoreError::NotAStore`], [`StoreError::Version`], [`StoreError::Locked`], [`StoreError::ForeignChain`],
     /// [`StoreError::Corrupt`] when a checksum or the tip's entries do not agree, [`StoreError::Io`].
     pub fn open(path: &Path, expected: Option<&ChainId>, config: &StoreConfig) -> Result<Self, StoreError> {
         marker::expect_ready(path, LEDGER)?;
-        Self::open_checked(path, expected, config)
+        let written = marker::version(path)?;
+        let store = Self::open_checked(path, expected, config, written)?;
+        if written < FORMAT_VERSION {
+            marker::write(path, LEDGER, State::Ready)?;
+        }
+        Ok(store)
     }
 
     /// Opens the store in `path` if there is one, and makes it otherwise.
@@ -107,7 +113,7 @@ impl RocksStore {
             }
         }
         sync_folder(path)?;
-        let store = Self::open_checked(path, expected, config)?;
+        let store = Self::open_checked(path, expected, config, marker::version(backup)?)?;
         store.verify()?;
         marker::write(path, LEDGER, State::Ready)?;
         Ok(store)
@@ -132,12 +138,19 @@ impl RocksStore {
         View::new(&self.db, &self.path)
     }
 
-    /// Opens a folder whose marker was looked at.
-    fn open_checked(path: &Path, expected: Option<&ChainId>, config: &StoreConfig) -> Result<Self, StoreError> {
-        let store = Self { db: open_database(path, config, &NAMES, false)?, path: path.to_owned() };
+    /// Opens a folder whose marker was looked at, and says that it is `written` in this version.
+    fn open_checked(
+        path: &Path,
+        expected: Option<&ChainId>,
+        config: &StoreConfig,
+        written: u32,
+    ) -> Result<Self, StoreError> {
+        let mut options = options(config, false)?;
+        options.create_missing_column_families(written < FORMAT_VERSION);
+        let store = Self { db: open_families(&options, path, &NAMES)?, path: path.to_owned() };
         let view = store.view();
-        let meta = view.meta()?;
-        if meta.format_version != FORMAT_VERSION {
+        let mut meta = view.meta()?;
+        if !(written..=FORMAT_VERSION).contains(&meta.format_version) {
             return Err(StoreError::Version { expected: FORMAT_VERSION, got: meta.format_version });
         }
         let genesis = Genesis::from_bytes(&meta.genesis).map_err(|error| StoreError::Corrupt {
@@ -157,6 +170,11 @@ impl RocksStore {
         }
         check_tip(&view, &meta)?;
         drop(view);
+        if meta.format_version < FORMAT_VERSION {
+            // What is new is empty in an older store.
+            meta.format_version = FORMAT_VERSION;
+            store.commit(vec![Op::Meta(meta)])?;
+        }
         Ok(store)
     }
 }
@@ -200,6 +218,7 @@ impl RocksStore {
         let db = &self.db;
         match op {
             Op::PutBlock(block) => BLOCKS.put(db, batch, &block.hash, &block),
+            Op::DropBlock(hash) => BLOCKS.set(db, batch, &hash, None),
             Op::PutIndex(hash, row) => INDEX.put(db, batch, &hash, &row),
             Op::Height(height, hash) => HEIGHTS.set(db, batch, &height, hash.as_ref()),
             Op::HistoryNode(level, index, hash) => HISTORY_NODES.set(db, batch, &(level, index), hash.as_ref()),
@@ -207,6 +226,8 @@ impl RocksStore {
             Op::TxPosition(hash, position) => TX_POSITIONS.set(db, batch, &hash, position.as_ref()),
             Op::State(key, value) => STATE.set(db, batch, &key, value.map(Bytes::from).as_ref()),
             Op::Undo(hash, undo) => UNDO.set(db, batch, &hash, undo.as_ref()),
+            Op::Listed(hash, height) => LISTED.set(db, batch, &hash, height.as_ref()),
+            Op::Side(key, since) => SIDE.set(db, batch, &key, since.as_ref()),
             Op::Pending(hash, since) => PENDING.set(db, batch, &hash, since.as_ref()),
             Op::Peer(address, row) => PEERS.set(db, batch, &address, row.as_ref()),
             Op::Meta(meta) => META.put(db, batch, &Only, &meta),
@@ -230,10 +251,13 @@ pub(crate) fn begin(action: &'static str, path: &Path, kind: Kind) -> Result<(),
 /// It is named so that it gets our options too. With its own, of 64 MiB a write buffer, RocksDB would wait for 64 MiB
 /// of free space before it writes again after a full disk.
 pub(crate) fn open_database(path: &Path, config: &StoreConfig, names: &[&str], create: bool) -> Result<DB, StoreError> {
-    let options = options(config, create)?;
+    open_families(&options(config, create)?, path, names)
+}
+
+fn open_families(options: &Options, path: &Path, names: &[&str]) -> Result<DB, StoreError> {
     let names = [DEFAULT_COLUMN_FAMILY_NAME].iter().chain(names);
     let families = names.map(|name| (*name, options.clone()));
-    DB::open_cf_with_opts(&options, path, families).map_err(|error| rocks("open", path, error))
+    DB::open_cf_with_opts(options, path, families).map_err(|error| rocks("open", path, error))
 }
 
 /// One atomic batch, durable when this returns.

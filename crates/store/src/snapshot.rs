@@ -1,11 +1,11 @@
 //! Reading: a RocksDB snapshot behind the core's trait.
 
 use crate::columns::{
-    BLOCKS, Column, HEIGHTS, HISTORY_NODES, INDEX, Key, META, Only, PEERS, PENDING, STATE, TX_POSITIONS, TXS, UNDO,
-    View,
+    BLOCKS, Column, HEIGHTS, HISTORY_NODES, INDEX, Key, LISTED, META, Only, PEERS, PENDING, SIDE, STATE, TX_POSITIONS,
+    TXS, UNDO, View,
 };
 use blockhie_core::app::TxPosition;
-use blockhie_core::store::{IndexRow, Meta, PeerRow, Undo};
+use blockhie_core::store::{IndexRow, Meta, PeerRow, SideKey, Undo};
 use blockhie_core::tx::StoredTx;
 use blockhie_core::{Block, BlockHash, Hash32, StoreError, StoreRead, TxHash};
 use serde::{Serialize, de::DeserializeOwned};
@@ -62,6 +62,12 @@ impl StoreRead for View<'_> {
     fn undo(&self, hash: &BlockHash) -> Result<Option<Undo>, StoreError> {
         UNDO.get(self, hash)
     }
+    fn listed(&self, hash: &BlockHash) -> Result<Option<u64>, StoreError> {
+        LISTED.get(self, hash)
+    }
+    fn side(&self, key: &SideKey) -> Result<Option<u64>, StoreError> {
+        SIDE.get(self, key)
+    }
     fn pending_since(&self, hash: &TxHash) -> Result<Option<u64>, StoreError> {
         PENDING.get(self, hash)
     }
@@ -86,6 +92,12 @@ impl StoreRead for View<'_> {
     }
     fn tx_positions_page(&self, after: Option<&TxHash>, limit: usize) -> Result<Vec<(TxHash, TxPosition)>, StoreError> {
         TX_POSITIONS.page(self, after, limit)
+    }
+    fn listed_page(&self, after: Option<&BlockHash>, limit: usize) -> Result<Vec<(BlockHash, u64)>, StoreError> {
+        LISTED.page(self, after, limit)
+    }
+    fn side_page(&self, after: Option<&SideKey>, limit: usize) -> Result<Vec<(SideKey, u64)>, StoreError> {
+        SIDE.page(self, after, limit)
     }
     fn history_page(&self, after: Option<(u8, u64)>, limit: usize) -> Result<Vec<((u8, u64), Hash32)>, StoreError> {
         HISTORY_NODES.page(self, after.as_ref(), limit)

@@ -20,6 +20,11 @@ const MEMBERS: [&str; 4] = ["a", "b", "c", "d"];
 const DEFAULT_TPS: u32 = 7;
 /// How long to send.
 const DEFAULT_SECONDS: u32 = 600;
+/// How long to send before that, and how many a second at each node: enough to fill the caches of the stores, which at the
+/// paper's rate takes half an hour. What memory does after that is what it does for good.
+const DEFAULT_WARM_UP: u32 = 120;
+/// See [`DEFAULT_WARM_UP`].
+const WARM_UP_TPS: u32 = 50;
 /// How long what was acknowledged may take to be committed at the end: after that it is stuck.
 const SETTLE_S: u32 = 120;
 /// Between two looks at the memory.
@@ -36,13 +41,20 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 pub(crate) struct Options {
     tps: u32,
     seconds: u32,
+    /// Seconds; 0: none.
+    warm_up: u32,
     kinds: Vec<Kind>,
 }
 
 impl Options {
     /// Reads the arguments; an error is one of usage.
     pub(crate) fn parse(words: &[&str]) -> Result<Self> {
-        let mut options = Self { tps: DEFAULT_TPS, seconds: DEFAULT_SECONDS, kinds: vec![Kind::Emr, Kind::Phd] };
+        let mut options = Self {
+            tps: DEFAULT_TPS,
+            seconds: DEFAULT_SECONDS,
+            warm_up: DEFAULT_WARM_UP,
+            kinds: vec![Kind::Emr, Kind::Phd],
+        };
         for pair in words.chunks(2) {
             let [word, value] = pair else { bail!("{}: expected a value", pair[0]) };
             let number = || {
@@ -52,6 +64,8 @@ impl Options {
             match *word {
                 "--tps" => options.tps = number()?,
                 "--seconds" => options.seconds = number()?,
+                "--warm-up" if *value == "0" => options.warm_up = 0,
+                "--warm-up" => options.warm_up = number()?,
                 "--chain" => {
                     options.kinds.retain(|kind| kind.name() == *value);
                     ensure!(!options.kinds.is_empty(), "--chain: expected emr or phd, got `{value}`");
@@ -71,6 +85,17 @@ struct Soaked {
     metrics: Vec<String>,
     memory: Vec<Memory>,
     load: Background,
+}
+
+/// `blockhie load` at all nodes of a chain.
+fn load(binaries: &Binaries, nodes: &[Running], tps: u32, seconds: u32) -> Result<Background> {
+    let count = u32::try_from(nodes.len()).context("few members")?;
+    let mut load = Command::new(binaries.path("blockhie"));
+    load.arg("load").args(nodes.iter().flat_map(|node| ["--node", node.address()]));
+    load.args(["--tps", &tps.saturating_mul(count).to_string()]);
+    load.args(["--seconds", &seconds.to_string(), "--settle", &SETTLE_S.to_string()]);
+    load.args(["--senders", &count.to_string(), "--json"]);
+    Background::start(&mut load)
 }
 
 /// The gateway, which shows both chains meanwhile.
@@ -135,7 +160,16 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     }
     let (nodes, tps, seconds) = (MEMBERS.len(), options.tps, options.seconds);
     println!("{nodes} nodes of each chain in full mesh, {tps} transactions a second at each node for {seconds} s");
-    println!("(their databases have small budgets, so that memory that only warms up is warm after a minute)");
+    println!("(their databases have small budgets, so that memory that only warms up is warm soon)");
+    if options.warm_up > 0 {
+        println!(
+            "first {WARM_UP_TPS} a second for {} s, to fill the caches; none of it is in the figures",
+            options.warm_up
+        );
+        for one in &mut all {
+            one.warmed_up(&binaries, options)?;
+        }
+    }
     let mut watched = match all.as_slice() {
         [emr, phd] => Some(Watched::start(&binaries, folder.path(), emr, phd)?),
         // A gateway always has the EMR-Chain; the soak of one chain does without.
@@ -201,15 +235,21 @@ impl Soaked {
             nodes.push(chain.start(member, "127.0.0.1:0", &peers, &["--metrics", &address])?);
             metrics.push(address);
         }
-        let count = u32::try_from(MEMBERS.len()).context("few members")?;
-        let mut load = Command::new(binaries.path("blockhie"));
-        load.arg("load").args(nodes.iter().flat_map(|node| ["--node", node.address()]));
-        load.args(["--tps", &options.tps.saturating_mul(count).to_string()]);
-        load.args(["--seconds", &options.seconds.to_string(), "--settle", &SETTLE_S.to_string()]);
-        load.args(["--senders", &count.to_string(), "--json"]);
-        let load = Background::start(&mut load)?;
+        let (tps, seconds) = match options.warm_up {
+            0 => (options.tps, options.seconds),
+            seconds => (WARM_UP_TPS, seconds),
+        };
+        let load = load(binaries, &nodes, tps, seconds)?;
         let memory = names.map(Memory::new).into();
         Ok(Self { chain, nodes, metrics, memory, load })
+    }
+
+    /// Waits for the end of the warm-up and starts the load that is measured.
+    fn warmed_up(&mut self, binaries: &Binaries, options: &Options) -> Result<()> {
+        let (status, line) = self.load.finish()?;
+        ensure!(status.success(), "{}: warm-up: {status}: {line}", self.chain.kind().name());
+        self.load = load(binaries, &self.nodes, options.tps, options.seconds)?;
+        Ok(())
     }
 
     fn sample(&mut self) -> Result<()> {
@@ -294,9 +334,9 @@ mod tests {
     #[test]
     fn arguments_are_read_and_wrong_ones_refused() {
         let both = vec![Kind::Emr, Kind::Phd];
-        assert_eq!(Options::parse(&[]).unwrap(), Options { tps: 7, seconds: 600, kinds: both });
-        let options = Options::parse(&["--seconds", "60", "--tps", "3", "--chain", "phd"]).unwrap();
-        assert_eq!(options, Options { tps: 3, seconds: 60, kinds: vec![Kind::Phd] });
+        assert_eq!(Options::parse(&[]).unwrap(), Options { tps: 7, seconds: 600, warm_up: 120, kinds: both });
+        let options = Options::parse(&["--seconds", "60", "--tps", "3", "--warm-up", "0", "--chain", "phd"]).unwrap();
+        assert_eq!(options, Options { tps: 3, seconds: 60, warm_up: 0, kinds: vec![Kind::Phd] });
         for wrong in [&["--tps"][..], &["--tps", "0"], &["--tps", "x"], &["--chain", "x"], &["--nonsense", "1"]] {
             assert!(Options::parse(wrong).is_err(), "{wrong:?}");
         }

@@ -101,6 +101,7 @@ impl LedgerService for Node {
                 members: 0,
                 quorum: 0,
                 is_final: false,
+                via_sibling: None,
             },
         };
         ready(Ok(status)).boxed()

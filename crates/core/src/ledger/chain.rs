@@ -1,6 +1,7 @@
 //! Fork choice, application, reorganisation and undo: which block is the tip, and what it makes of the state.
 
 use super::check::{Checked, SoundBlock};
+use super::siblings::commit_order;
 use super::{Imported, Ledger, missing};
 use crate::app::{Outcome, Position, TxPosition};
 use crate::block::{Block, UncheckedBlock};
@@ -8,7 +9,7 @@ use crate::bytes::{BlockHash, TxHash};
 use crate::error::BlockError;
 use crate::limits::MAX_RETRIED;
 use crate::staged::{BlockState, Changes};
-use crate::store::{IndexRow, Judgement, StoreError, StoreRead, Undo};
+use crate::store::{IndexRow, Judgement, SideKey, StoreError, StoreRead, Undo};
 use crate::tx::{Transaction, Verified};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +21,8 @@ impl Ledger {
     /// verified transactions that the mempool does not hold; `now_ms` is the local clock.
     ///
     /// # Errors
-    /// [`BlockError`]. A block that is sound and not valid is kept, and the chain does not move.
+    /// [`BlockError`]. A block that is sound and not valid is kept, and the chain does not move; so is one that would be
+    /// the new tip and lists siblings that are not here ([`BlockError::MissingBlocks`]): import it again with them.
     pub fn import(
         &mut self,
         block: UncheckedBlock,
@@ -29,20 +31,58 @@ impl Ledger {
     ) -> Result<Imported, BlockError> {
         let sound = match self.check(block, bodies, now_ms)? {
             Checked::Known(hash, Judgement::NotValid) => return Err(judged_before(hash)),
-            Checked::Known(..) => return Ok(Imported::Known),
+            Checked::Known(hash, _) => {
+                // It may have waited for siblings.
+                let row = self.index_row(&hash)?;
+                return if row.work_u256() > self.tip.work {
+                    self.follow(hash, row, now_ms)
+                } else {
+                    Ok(Imported::Known)
+                };
+            }
             Checked::Sound(sound) => *sound,
         };
-        let SoundBlock { block, row, new_bodies } = sound;
-        self.staged.txs.extend(new_bodies.into_iter().map(|tx| (tx.hash, tx)));
-        self.staged.blocks.insert(block.hash, block.clone());
-        self.staged.index.insert(block.hash, row.clone());
+        let (hash, row) = self.stage_sound(sound);
         if row.judgement == Judgement::NotValid {
-            return Err(judged_before(block.hash));
+            return Err(judged_before(hash));
         }
         if row.work_u256() <= self.tip.work {
             return Ok(Imported::Side);
         }
-        if row.parent == self.tip.hash { self.extend(&block, row, now_ms) } else { self.reorganise(block.hash, now_ms) }
+        self.follow(hash, row, now_ms)
+    }
+
+    /// Checks a block and keeps it beside the best chain, whatever its work. For fsck.
+    pub(crate) fn keep(
+        &mut self,
+        block: UncheckedBlock,
+        bodies: &BTreeMap<TxHash, Transaction<Verified>>,
+        now_ms: u64,
+    ) -> Result<(), BlockError> {
+        if let Checked::Sound(sound) = self.check(block, bodies, now_ms)? {
+            self.stage_sound(*sound);
+        }
+        Ok(())
+    }
+
+    fn stage_sound(&mut self, sound: SoundBlock) -> (BlockHash, IndexRow) {
+        let SoundBlock { block, row, new_bodies } = sound;
+        let hash = block.hash;
+        self.staged.txs.extend(new_bodies.into_iter().map(|tx| (tx.hash, tx)));
+        self.staged.blocks.insert(hash, Some(block));
+        self.staged.index.insert(hash, row.clone());
+        self.staged.side.insert((row.height, hash), Some(self.tip.height));
+        (hash, row)
+    }
+
+    /// Makes a block that is kept, with more work than the tip, the new tip.
+    fn follow(&mut self, hash: BlockHash, row: IndexRow, now_ms: u64) -> Result<Imported, BlockError> {
+        if row.parent != self.tip.hash {
+            return self.reorganise(hash, now_ms);
+        }
+        self.check_held(&[hash])?;
+        let block = self.view().block(&hash)?.ok_or_else(|| missing("blocks", &hash))?;
+        self.extend(&block, row, now_ms)
     }
 
     /// The usual way: one block on top of the tip. The rules are checked before anything is written.
@@ -51,8 +91,8 @@ impl Ledger {
             self.judge(block.hash, row, Judgement::NotValid);
             return Err(error);
         }
-        self.apply_block(block, row)?;
-        self.settle(&block.txhashes, Abandoned::new(), now_ms);
+        let committed = self.apply_block(block, row)?;
+        self.settle(&committed, Abandoned::new(), now_ms);
         Ok(Imported::Extended)
     }
 
@@ -61,6 +101,7 @@ impl Ledger {
     fn reorganise(&mut self, target: BlockHash, now_ms: u64) -> Result<Imported, BlockError> {
         let (staged, tip) = (self.staged.clone(), self.tip.clone());
         let (fork_height, branch) = self.branch_to(target)?;
+        self.check_held(&branch)?;
         let (committed, abandoned) = match self.switch(fork_height, &branch, now_ms) {
             Ok(done) => done,
             Err(error) => {
@@ -92,8 +133,7 @@ impl Ledger {
             let block = self.view().block(hash)?.ok_or_else(|| missing("blocks", hash))?;
             let row = self.index_row(hash)?;
             self.check_block_rules(&block)?;
-            self.apply_block(&block, row)?;
-            committed.extend(block.txhashes);
+            committed.extend(self.apply_block(&block, row)?);
         }
         if final_height.is_some_and(|height| fork_height < height) {
             self.raise_alarm(final_height)?;
@@ -125,30 +165,43 @@ impl Ledger {
         }
     }
 
-    /// Step 9: nothing in its own list was committed by an ancestor. The tip is its parent when this is asked.
+    /// Step 9: the rules of siblings, and nothing in its own list was committed by an ancestor or is carried by its
+    /// siblings. The tip is its parent when this is asked, and its siblings are held.
     fn check_block_rules(&self, block: &Block) -> Result<(), BlockError> {
+        self.check_siblings(block)?;
+        let mut carried = BTreeMap::new();
+        for sibling in self.siblings_of(&block.siblings)? {
+            carried.extend(sibling.txhashes.into_iter().map(|txhash| (txhash, sibling.hash)));
+        }
         let view = self.view();
+        let twice = |expected: &str, got: String| {
+            let (rule, expected) = ("own transactions", expected.to_owned());
+            Err(BlockError::NotValid { block: block.hash, rule, expected, got })
+        };
         for txhash in &block.txhashes {
             if let Some(position) = view.tx_position(txhash)? {
-                return Err(BlockError::NotValid {
-                    block: block.hash,
-                    rule: "own transactions",
-                    expected: "none that an ancestor committed".into(),
-                    got: format!("{txhash}, committed at height {}", position.height),
-                });
+                let got = format!("{txhash}, committed at height {}", position.height);
+                return twice("none that an ancestor committed", got);
+            }
+            if let Some(sibling) = carried.get(txhash) {
+                return twice("none that its siblings carry", format!("{txhash}, in sibling {sibling}"));
             }
         }
         Ok(())
     }
 
-    fn apply_block(&mut self, block: &Block, row: IndexRow) -> Result<(), StoreError> {
+    /// Applies a block on the tip; answers what it commits, its siblings' first.
+    fn apply_block(&mut self, block: &Block, row: IndexRow) -> Result<Vec<TxHash>, StoreError> {
+        let siblings = self.siblings_of(&block.siblings)?;
         let mut positions = Vec::with_capacity(block.txhashes.len());
         let changes = {
             let view = self.view();
+            let through = commit_order(&view, &siblings)?.into_iter().map(|(txhash, sibling)| (txhash, Some(sibling)));
+            let order = through.chain(block.txhashes.iter().map(|txhash| (*txhash, None)));
             let mut state = BlockState::new(&view);
-            for (index, txhash) in block.txhashes.iter().enumerate() {
-                let stored = view.tx(txhash)?.ok_or_else(|| missing("txs", txhash))?;
-                let index = u32::try_from(index).expect("at most 4,000 transactions");
+            for (index, (txhash, via_sibling)) in order.enumerate() {
+                let stored = view.tx(&txhash)?.ok_or_else(|| missing("txs", &txhash))?;
+                let index = u32::try_from(index).expect("at most 40,000 transactions");
                 let position = Position { height: row.height, time_ms: row.time_ms, index };
                 let outcome = self.application.apply(&Transaction::from_stored(stored), position, &mut state)?;
                 let void = match outcome {
@@ -161,13 +214,14 @@ impl Ledger {
                         Some(reason)
                     }
                 };
-                let first_seen_ms = view.pending_since(txhash)?;
+                let first_seen_ms = view.pending_since(&txhash)?;
                 let (height, block) = (row.height, block.hash);
-                positions.push((*txhash, TxPosition { height, block, index, via_sibling: None, void, first_seen_ms }));
+                positions.push((txhash, TxPosition { height, block, index, via_sibling, void, first_seen_ms }));
             }
             state.finish()?
         };
-        self.stage_applied(block, row, changes, positions)
+        let siblings: Vec<_> = siblings.iter().map(|sibling| (sibling.header.height, sibling.hash)).collect();
+        self.stage_applied(block, row, changes, positions, &siblings)
     }
 
     fn stage_applied(
@@ -176,7 +230,8 @@ impl Ledger {
         row: IndexRow,
         changes: Changes,
         positions: Vec<(TxHash, TxPosition)>,
-    ) -> Result<(), StoreError> {
+        siblings: &[SideKey],
+    ) -> Result<Vec<TxHash>, StoreError> {
         // All reads come first: if one fails, nothing was staged.
         let parent = self.index_row(&row.parent)?;
         let mut meta = self.view().meta()?;
@@ -189,9 +244,15 @@ impl Ledger {
             self.staged.history.insert((level, index), Some(hash));
         }
         self.staged.state.extend(changes.writes);
-        let undo = Undo { state: changes.undo, transactions: block.txhashes.clone(), miner_seen };
+        let committed: Vec<TxHash> = positions.iter().map(|(txhash, _)| *txhash).collect();
+        let undo = Undo { state: changes.undo, transactions: committed.clone(), miner_seen };
         self.staged.undo.insert(block.hash, Some(undo));
         self.staged.heights.insert(row.height, Some(block.hash));
+        self.staged.side.insert((row.height, block.hash), None);
+        for key in siblings {
+            self.staged.listed.insert(key.1, Some(row.height));
+            self.staged.side.insert(*key, None);
+        }
         for (hash, position) in positions {
             self.staged.positions.insert(hash, Some(position));
             self.staged.pending.insert(hash, None);
@@ -199,15 +260,23 @@ impl Ledger {
         (self.tip.height, self.tip.hash, self.tip.time_ms) = (row.height, block.hash, row.time_ms);
         self.tip.work = row.work_u256();
         self.judge(block.hash, row, Judgement::Valid);
-        Ok(())
+        Ok(committed)
     }
 
-    /// Takes the tip back. Its transactions wait again, with the first-seen they had.
+    /// Takes the tip back. Its transactions, those through siblings included, wait again with the first-seen they had; it
+    /// and its siblings stand beside the chain again.
     fn undo_tip(&mut self, abandoned: &mut Abandoned, now_ms: u64) -> Result<(), StoreError> {
         let (hash, height) = (self.tip.hash, self.tip.height);
         let row = self.index_row(&hash)?;
         let parent = self.index_row(&row.parent)?;
         let undo = self.view().undo(&hash)?.ok_or_else(|| missing("undo", &hash))?;
+        let block = self.view().block(&hash)?.ok_or_else(|| missing("blocks", &hash))?;
+        for sibling in block.siblings {
+            let of = self.index_row(&sibling)?;
+            self.staged.listed.insert(sibling, None);
+            self.staged.side.insert((of.height, sibling), Some(height));
+        }
+        self.staged.side.insert((height, hash), Some(height));
         self.staged.state.extend(undo.state);
         for txhash in undo.transactions {
             let view = self.view();
@@ -265,6 +334,8 @@ impl Ledger {
         let most = usize::try_from(self.genesis.max_transactions).unwrap_or(usize::MAX);
         self.mempool.unpark(MAX_RETRIED.min(most));
         self.tip.pending = self.mempool.len();
+        // If it fails, what is stale stays until a later block.
+        let _ = self.drop_stale();
     }
 }
 

@@ -1,5 +1,6 @@
 //! Checks of one block, in the order of the protocol page (1 to 8): is it sound?
 
+use super::siblings::is_held;
 use super::{Ledger, genesis_block, missing};
 use crate::block::{Block, Header, UncheckedBlock, block_sign_bytes};
 use crate::bytes::{BlockHash, Hash32, TxHash};
@@ -93,7 +94,7 @@ impl Ledger {
             return self.check_genesis(&block);
         }
         let miner = self.check_message(&block)?;
-        let Some(parent) = self.view().index(&block.previous)? else {
+        let Some(parent) = self.held_row(&block.previous)? else {
             self.check_orphan(&block)?;
             return Err(BlockError::UnknownParent { parent: block.previous });
         };
@@ -104,7 +105,7 @@ impl Ledger {
         }
         self.check_work(&header, &hash, &parent)?;
         self.check_signature(&block, hash, miner)?;
-        if let Some(row) = self.view().index(&hash)? {
+        if let Some(row) = self.held_row(&hash)? {
             return Ok(Checked::Known(hash, row.judgement));
         }
         let result = self.check_sound(block, header, &parent, bodies, now_ms);
@@ -112,6 +113,13 @@ impl Ledger {
             self.remember_unsound(*block);
         }
         result.map(|sound| Checked::Sound(Box::new(sound)))
+    }
+
+    /// The row of a block that is kept. One that was dropped is as good as new.
+    fn held_row(&self, hash: &BlockHash) -> Result<Option<IndexRow>, BlockError> {
+        let view = self.view();
+        let Some(row) = view.index(hash)? else { return Ok(None) };
+        Ok(is_held(&view, hash, &row)?.then_some(row))
     }
 
     /// Block 0 is exempt from all checks but one: it is this chain's, or it is none.

@@ -6,6 +6,8 @@
 mod chain;
 mod check;
 mod headers;
+mod siblings;
+mod side;
 mod template;
 
 pub use headers::{HeaderTip, UncheckedHeader};
@@ -18,12 +20,13 @@ use crate::consensus::{Consensus, ParentContext};
 use crate::crypto::PublicKey;
 use crate::error::{LedgerError, ReceiptError, SubmitError};
 use crate::genesis::Genesis;
+use crate::limits::MAX_COMMITTED;
 use crate::mempool::Mempool;
 use crate::merkle::{Peaks, head};
 use crate::query::{self, Tip};
 use crate::receipt::Receipt;
 use crate::staged::{Staged, StateOf, View};
-use crate::store::{IndexRow, Judgement, Meta, Store, StoreError, StoreRead};
+use crate::store::{IndexRow, Judgement, Meta, SideKey, Store, StoreError, StoreRead};
 use crate::tx::{Transaction, Verified};
 use primitive_types::U256;
 use std::collections::{BTreeSet, VecDeque};
@@ -81,6 +84,8 @@ pub struct Ledger {
     unsound: BTreeSet<BlockHash>,
     unsound_order: VecDeque<BlockHash>,
     subscribers: Vec<SyncSender<Tip>>,
+    /// The last block beside the best chain that was looked at whether it is to be dropped.
+    side_cursor: Option<SideKey>,
 }
 
 /// Block 0 of a genesis.
@@ -119,9 +124,11 @@ impl Ledger {
         if chain_id != meta.chain_id {
             return Err(StoreError::ForeignChain { expected: chain_id, got: meta.chain_id }.into());
         }
-        if (genesis.sibling_window, genesis.sibling_limit) != (0, 0) {
-            let got = format!("W {} and L {}", genesis.sibling_window, genesis.sibling_limit);
-            return Err(LedgerError::NotBuilt { feature: "siblings", expected: "W 0 and L 0".into(), got });
+        let committed = (u32::from(genesis.sibling_limit) + 1) * genesis.max_transactions;
+        if committed > MAX_COMMITTED {
+            let expected = format!("(L + 1)·m of at most {MAX_COMMITTED}");
+            let feature = "blocks that commit so much with their siblings";
+            return Err(LedgerError::NotBuilt { feature, expected, got: committed.to_string() });
         }
         let tip = Tip {
             height: 0,
@@ -145,6 +152,7 @@ impl Ledger {
             unsound: BTreeSet::new(),
             unsound_order: VecDeque::new(),
             subscribers: Vec::new(),
+            side_cursor: None,
         };
         let hash = match meta.tip {
             Some(hash) => hash,
@@ -172,7 +180,7 @@ impl Ledger {
             judgement: Judgement::Valid,
         };
         meta.tip = Some(hash);
-        self.staged.blocks.insert(hash, block);
+        self.staged.blocks.insert(hash, Some(block));
         self.staged.index.insert(hash, row);
         self.staged.heights.insert(0, Some(hash));
         self.staged.meta = Some(meta);
@@ -323,12 +331,24 @@ impl Ledger {
         query::block(&self.view(), query::BlockQuery::Height(height))
     }
 
-    /// Whether a block was found sound here.
+    /// Whether a block was found sound here, and is kept.
     ///
     /// # Errors
     /// The store's.
     pub fn knows_block(&self, hash: &BlockHash) -> Result<bool, StoreError> {
-        Ok(self.view().index(hash)?.is_some())
+        let view = self.view();
+        view.index(hash)?.map_or(Ok(false), |row| siblings::is_held(&view, hash, &row))
+    }
+
+    /// Whether a block is kept, and does not carry more work than the tip: it was followed, or need not be. One that does
+    /// waits for siblings, or is not valid.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn is_settled(&self, hash: &BlockHash) -> Result<bool, StoreError> {
+        let view = self.view();
+        let Some(row) = view.index(hash)? else { return Ok(false) };
+        Ok(row.work_u256() <= self.tip.work && siblings::is_held(&view, hash, &row)?)
     }
 
     /// A transaction, waiting or committed or carried by a block kept here.

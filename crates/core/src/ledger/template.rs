@@ -1,15 +1,17 @@
 //! What to mine: the packing policy picks, the application says what would be void, the header is laid out.
 
-use super::Ledger;
+use super::siblings::commit_order;
+use super::{Ledger, missing};
 use crate::app::{Outcome, Position};
-use crate::block::{Header, Template};
-use crate::bytes::TxHash;
+use crate::block::{Block, Header, Template};
+use crate::bytes::{BlockHash, TxHash};
 use crate::crypto::PublicKey;
 use crate::error::TemplateError;
 use crate::limits::MAX_TEMPLATE_ROUNDS;
 use crate::merkle;
 use crate::staged::BlockState;
-use crate::store::{IndexRow, StoreError};
+use crate::store::{IndexRow, StoreError, StoreRead};
+use crate::tx::{Transaction, Verified};
 use blockhie_packing::{PackingContext, PackingPolicy};
 
 /// Who mines, when, and by which policy.
@@ -51,12 +53,13 @@ impl Ledger {
         if time_ms > request.now_ms.saturating_add(ahead_ms) {
             return Err(TemplateError::Wait { until_ms: time_ms - ahead_ms });
         }
-        let txhashes = self.pick(request, &parent, time_ms)?;
+        let siblings = self.due_siblings(time_ms)?;
+        let txhashes = self.pick(request, &parent, time_ms, &siblings)?;
         let header = Header {
             previous: self.tip.hash,
             tx_root: merkle::head(&txhashes),
             history_root: parent.peaks.head(),
-            siblings_root: merkle::head(&[]),
+            siblings_root: merkle::head(&siblings),
             miner: miner.into(),
             height: parent.height + 1,
             time_ms,
@@ -64,15 +67,32 @@ impl Ledger {
             target: self.consensus.required_target(&Self::context(&parent)),
             nonce: 0,
         };
-        Ok(Template { header, txhashes, siblings: Vec::new() })
+        Ok(Template { header, txhashes, siblings })
     }
 
-    /// Picks until nothing picked would be void; what would be is parked and another takes its place.
+    /// Picks, of what the siblings do not carry, until nothing picked would be void; what would be is parked and another
+    /// takes its place.
     fn pick(
         &mut self,
         request: &TemplateRequest<'_>,
         parent: &IndexRow,
         time_ms: u64,
+        siblings: &[BlockHash],
+    ) -> Result<Vec<TxHash>, StoreError> {
+        let siblings = self.siblings_of(siblings)?;
+        let carried = siblings.iter().flat_map(|sibling| &sibling.txhashes).copied();
+        let hidden = self.mempool.hide(carried);
+        let picked = self.pick_shown(request, parent, time_ms, &siblings);
+        self.mempool.show(&hidden);
+        picked
+    }
+
+    fn pick_shown(
+        &mut self,
+        request: &TemplateRequest<'_>,
+        parent: &IndexRow,
+        time_ms: u64,
+        siblings: &[Block],
     ) -> Result<Vec<TxHash>, StoreError> {
         let context = PackingContext {
             capacity: usize::try_from(self.genesis.max_transactions).unwrap_or(usize::MAX),
@@ -86,7 +106,7 @@ impl Ledger {
         let mut picked = Vec::new();
         for _ in 0..MAX_TEMPLATE_ROUNDS {
             picked = request.policy.pick(self.mempool.pool(), &context);
-            let void = self.find_void(&picked, parent, time_ms)?;
+            let void = self.find_void(&picked, parent, time_ms, siblings)?;
             if void.is_empty() {
                 return Ok(picked);
             }
@@ -101,20 +121,35 @@ impl Ledger {
         Ok(picked)
     }
 
-    fn find_void(&self, picked: &[TxHash], parent: &IndexRow, time_ms: u64) -> Result<Vec<TxHash>, StoreError> {
+    /// Which of `picked` would be void after what the siblings carry.
+    fn find_void(
+        &self,
+        picked: &[TxHash],
+        parent: &IndexRow,
+        time_ms: u64,
+        siblings: &[Block],
+    ) -> Result<Vec<TxHash>, StoreError> {
         let view = self.view();
         let mut state = BlockState::new(&view);
-        let mut void = Vec::new();
-        for (index, hash) in picked.iter().enumerate() {
-            let Some(tx) = self.mempool.get(hash) else { continue };
-            let index = u32::try_from(index).expect("at most 4,000 transactions");
+        let (mut void, mut index) = (Vec::new(), 0);
+        let mut apply = |tx: &Transaction<Verified>| {
             let position = Position { height: parent.height + 1, time_ms, index };
-            match self.application.apply(tx, position, &mut state)? {
+            index += 1;
+            let outcome = self.application.apply(tx, position, &mut state)?;
+            match outcome {
                 Outcome::Applied => state.keep(),
-                Outcome::Void(_) => {
-                    state.discard();
-                    void.push(*hash);
-                }
+                Outcome::Void(_) => state.discard(),
+            }
+            Ok::<_, StoreError>(matches!(outcome, Outcome::Applied))
+        };
+        for (txhash, _) in commit_order(&view, siblings)? {
+            let stored = view.tx(&txhash)?.ok_or_else(|| missing("txs", &txhash))?;
+            apply(&Transaction::from_stored(stored))?;
+        }
+        for hash in picked {
+            let Some(tx) = self.mempool.get(hash) else { continue };
+            if !apply(tx)? {
+                void.push(*hash);
             }
         }
         Ok(void)

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 
 mod headers;
 mod parked;
+mod siblings;
 mod waits;
 
 /// Every hash answers; a block weighs what its target says; λ stays 0.

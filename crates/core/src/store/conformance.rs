@@ -100,6 +100,8 @@ fn values_come_back(store: &dyn Store) {
             Op::TxPosition(tx.hash, Some(position.clone())),
             Op::State(b"rec/a".to_vec(), Some(vec![1, 2])),
             Op::Undo(hash(3), Some(undo.clone())),
+            Op::Listed(hash(10), Some(3)),
+            Op::Side((4, hash(11)), Some(6)),
             Op::Pending(tx.hash, Some(5)),
             Op::Peer(peer.address.clone(), Some(peer.clone())),
             Op::Meta(meta.clone()),
@@ -114,6 +116,10 @@ fn values_come_back(store: &dyn Store) {
     assert_eq!(view.tx_position(&tx.hash), Ok(Some(position)));
     assert_eq!(view.state_get(b"rec/a"), Ok(Some(vec![1, 2])));
     assert_eq!(view.undo(&hash(3)), Ok(Some(undo)));
+    assert_eq!(view.listed(&hash(10)), Ok(Some(3)));
+    assert_eq!(view.listed_page(None, 9), Ok(vec![(hash(10), 3)]));
+    assert_eq!(view.side_page(None, 9), Ok(vec![((4, hash(11)), 6)]));
+    assert_eq!(view.side(&(4, hash(11))), Ok(Some(6)));
     assert_eq!(view.pending_since(&tx.hash), Ok(Some(5)));
     assert_eq!(view.pending(None, 9), Ok(vec![(tx.hash, 5)]));
     assert_eq!(view.peers(), Ok(vec![peer]));
@@ -125,6 +131,8 @@ fn values_come_back(store: &dyn Store) {
     assert_eq!(view.history_node(2, 7), Ok(None));
     assert_eq!(view.tx(&hash(4)), Ok(None));
     assert_eq!(view.state_get(b"rec/"), Ok(None));
+    assert_eq!(view.listed(&hash(4)), Ok(None));
+    assert_eq!(view.side(&(3, hash(11))), Ok(None));
     drop(view);
     store
         .commit(vec![
@@ -135,6 +143,8 @@ fn values_come_back(store: &dyn Store) {
             Op::Undo(hash(3), None),
             Op::Pending(tx.hash, None),
             Op::Peer("127.0.0.1:9".into(), None),
+            Op::Listed(hash(10), None),
+            Op::Side((4, hash(11)), None),
         ])
         .expect("commits");
     let view = store.snapshot();
@@ -145,7 +155,14 @@ fn values_come_back(store: &dyn Store) {
     assert_eq!(view.undo(&hash(3)), Ok(None));
     assert_eq!(view.pending(None, 9), Ok(vec![]));
     assert_eq!(view.peers(), Ok(vec![]));
+    assert_eq!((view.listed(&hash(10)), view.listed_page(None, 9)), (Ok(None), Ok(vec![])));
+    assert_eq!(view.side_page(None, 9), Ok(vec![]));
     assert!(view.block(&hash(3)).is_ok_and(|block| block.is_some()));
+    drop(view);
+    store.commit(vec![Op::DropBlock(hash(3))]).expect("commits");
+    let view = store.snapshot();
+    assert_eq!(view.block(&hash(3)), Ok(None));
+    assert!(view.index(&hash(3)).is_ok_and(|row| row.is_some()), "a row is kept for ever");
 }
 
 fn snapshots_do_not_move(store: &dyn Store) {
@@ -179,6 +196,8 @@ fn pages_cover_all(store: &dyn Store) {
     for i in 0..25u8 {
         ops.push(Op::Pending(hash(i), Some(u64::from(i))));
         ops.push(Op::PutIndex(hash(i), row(i)));
+        ops.push(Op::Listed(hash(i), Some(5)));
+        ops.push(Op::Side((250 + u64::from(i / 2), hash(i)), Some(5)));
         // heights on both sides of a byte boundary: integer keys must sort as integers
         ops.push(Op::Height(250 + u64::from(i), Some(hash(i))));
         ops.push(Op::HistoryNode(1 + i / 20, 250 + u64::from(i), Some(hash(i))));
@@ -202,6 +221,16 @@ fn pages_cover_all(store: &dyn Store) {
         history.extend(page.iter().map(|(key, _)| *key));
         assert!(history.len() <= 25, "each page starts after the last");
     }
+    let (mut listed, mut side) = (Vec::new(), Vec::new());
+    while let page @ [_, ..] = view.listed_page(listed.last(), 7).expect("reads").as_slice() {
+        listed.extend(page.iter().map(|(key, _)| *key));
+        assert!(listed.len() <= 25, "each page starts after the last");
+    }
+    while let page @ [_, ..] = view.side_page(side.last(), 7).expect("reads").as_slice() {
+        side.extend(page.iter().map(|(key, _)| *key));
+        assert!(side.len() <= 25, "each page starts after the last");
+    }
+    assert!((listed.len(), side.len()) == (25, 25) && listed.is_sorted() && side.is_sorted());
     assert_eq!(heights, (250..275).collect::<Vec<u64>>());
     assert_eq!((pending.len(), index.len(), history.len()), (25, 25, 25));
     assert!(pending.is_sorted() && index.is_sorted() && history.is_sorted());

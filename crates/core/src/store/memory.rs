@@ -1,6 +1,6 @@
 //! A store in memory: for tests, for embedders who keep nothing, and as the model of the real one.
 
-use super::{Batch, BlobStore, HistoryNode, IndexRow, Meta, Op, PeerRow, Store, StoreError, StoreRead, Undo};
+use super::{Batch, BlobStore, HistoryNode, IndexRow, Meta, Op, PeerRow, SideKey, Store, StoreError, StoreRead, Undo};
 use crate::app::{Entries, TxPosition};
 use crate::block::Block;
 use crate::bytes::{BlockHash, Hash32, TxHash};
@@ -22,6 +22,8 @@ struct Tables {
     positions: BTreeMap<TxHash, TxPosition>,
     state: BTreeMap<Vec<u8>, Vec<u8>>,
     undo: BTreeMap<BlockHash, Undo>,
+    listed: BTreeMap<BlockHash, u64>,
+    side: BTreeMap<SideKey, u64>,
     pending: BTreeMap<TxHash, u64>,
     peers: BTreeMap<String, PeerRow>,
     meta: Meta,
@@ -43,6 +45,7 @@ impl Tables {
     fn apply(&mut self, op: Op) {
         match op {
             Op::PutBlock(block) => drop(self.blocks.insert(block.hash, block)),
+            Op::DropBlock(hash) => drop(self.blocks.remove(&hash)),
             Op::PutIndex(hash, row) => drop(self.index.insert(hash, row)),
             Op::Height(height, hash) => set(&mut self.heights, height, hash),
             Op::HistoryNode(level, index, hash) => set(&mut self.history, (level, index), hash),
@@ -50,6 +53,8 @@ impl Tables {
             Op::TxPosition(hash, position) => set(&mut self.positions, hash, position),
             Op::State(key, value) => set(&mut self.state, key, value),
             Op::Undo(hash, undo) => set(&mut self.undo, hash, undo),
+            Op::Listed(hash, height) => set(&mut self.listed, hash, height),
+            Op::Side(key, since) => set(&mut self.side, key, since),
             Op::Pending(hash, since) => set(&mut self.pending, hash, since),
             Op::Peer(address, row) => set(&mut self.peers, address, row),
             Op::Meta(meta) => self.meta = meta,
@@ -75,6 +80,8 @@ impl MemoryStore {
             positions: BTreeMap::new(),
             state: BTreeMap::new(),
             undo: BTreeMap::new(),
+            listed: BTreeMap::new(),
+            side: BTreeMap::new(),
             pending: BTreeMap::new(),
             peers: BTreeMap::new(),
             meta: Meta::new(genesis),
@@ -131,6 +138,12 @@ impl StoreRead for MemorySnapshot {
     fn undo(&self, hash: &BlockHash) -> Result<Option<Undo>, StoreError> {
         Ok(self.0.undo.get(hash).cloned())
     }
+    fn listed(&self, hash: &BlockHash) -> Result<Option<u64>, StoreError> {
+        Ok(self.0.listed.get(hash).copied())
+    }
+    fn side(&self, key: &SideKey) -> Result<Option<u64>, StoreError> {
+        Ok(self.0.side.get(key).copied())
+    }
     fn pending_since(&self, hash: &TxHash) -> Result<Option<u64>, StoreError> {
         Ok(self.0.pending.get(hash).copied())
     }
@@ -151,6 +164,12 @@ impl StoreRead for MemorySnapshot {
     }
     fn tx_positions_page(&self, after: Option<&TxHash>, limit: usize) -> Result<Vec<(TxHash, TxPosition)>, StoreError> {
         Ok(page(&self.0.positions, after, limit))
+    }
+    fn listed_page(&self, after: Option<&BlockHash>, limit: usize) -> Result<Vec<(BlockHash, u64)>, StoreError> {
+        Ok(page(&self.0.listed, after, limit))
+    }
+    fn side_page(&self, after: Option<&SideKey>, limit: usize) -> Result<Vec<(SideKey, u64)>, StoreError> {
+        Ok(page(&self.0.side, after, limit))
     }
     fn history_page(&self, after: Option<(u8, u64)>, limit: usize) -> Result<Vec<HistoryNode>, StoreError> {
         Ok(page(&self.0.history, after.as_ref(), limit))

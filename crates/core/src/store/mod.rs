@@ -15,8 +15,10 @@ pub mod conformance;
 mod memory;
 pub use memory::{MemoryBlobs, MemoryStore};
 
-/// Version of what is stored. A store of another version is refused with a hint.
-pub const FORMAT_VERSION: u32 = 1;
+/// Version of what is stored. A store of a version that cannot be read is refused with a hint.
+pub const FORMAT_VERSION: u32 = 2;
+/// The oldest version that is read. 1 had neither `listed` nor `side`: its chains had no siblings, so both are empty.
+pub const OLDEST_FORMAT_VERSION: u32 = 1;
 
 /// Why the store did not do it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -171,6 +173,8 @@ pub struct PeerRow {
 pub enum Op {
     /// `blocks`.
     PutBlock(Block),
+    /// `blocks`: the block is kept no longer. Its row in `index` stays.
+    DropBlock(BlockHash),
     /// `index`.
     PutIndex(BlockHash, IndexRow),
     /// `heights`; `None` removes.
@@ -185,6 +189,10 @@ pub enum Op {
     State(Vec<u8>, Option<Vec<u8>>),
     /// `undo`; `None` removes.
     Undo(BlockHash, Option<Undo>),
+    /// `listed`: height of the block of the best chain that lists this sibling; `None` removes.
+    Listed(BlockHash, Option<u64>),
+    /// `side` at (height, hash): height of the tip when the block came to stand there; `None` removes.
+    Side(SideKey, Option<u64>),
     /// `pending`: first seen in ms; `None` removes.
     Pending(TxHash, Option<u64>),
     /// `peers`; `None` forgets the address.
@@ -195,6 +203,9 @@ pub enum Op {
 
 /// Changes in order; of two on one key the later stands.
 pub type Batch = Vec<Op>;
+
+/// A block beside the best chain: its height and hash.
+pub type SideKey = (u64, BlockHash);
 
 /// An inner node of the log of blockhashes: (level, index) and hash.
 pub type HistoryNode = ((u8, u64), Hash32);
@@ -222,6 +233,10 @@ pub trait StoreRead {
     fn state_range(&self, start: &[u8], end: Option<&[u8]>, limit: usize) -> Result<Entries, StoreError>;
     /// A block's undo.
     fn undo(&self, hash: &BlockHash) -> Result<Option<Undo>, StoreError>;
+    /// Height of the best chain's block that lists this one as a sibling.
+    fn listed(&self, hash: &BlockHash) -> Result<Option<u64>, StoreError>;
+    /// Height of the tip when a block came to stand beside the best chain; `None` when it does not, or is not kept.
+    fn side(&self, key: &SideKey) -> Result<Option<u64>, StoreError>;
     /// When a waiting transaction was first seen, ms; `None` when it does not wait.
     fn pending_since(&self, hash: &TxHash) -> Result<Option<u64>, StoreError>;
     /// Page of the mempool's journal: (txhash, first seen in ms).
@@ -236,6 +251,11 @@ pub trait StoreRead {
     fn heights_page(&self, after: Option<u64>, limit: usize) -> Result<Vec<(u64, BlockHash)>, StoreError>;
     /// Page of the positions.
     fn tx_positions_page(&self, after: Option<&TxHash>, limit: usize) -> Result<Vec<(TxHash, TxPosition)>, StoreError>;
+    /// Page of the siblings that the best chain lists, and the heights of the blocks that do.
+    fn listed_page(&self, after: Option<&BlockHash>, limit: usize) -> Result<Vec<(BlockHash, u64)>, StoreError>;
+    /// Page of the blocks kept that are neither on the best chain nor listed by it, by (height, hash), and the height of
+    /// the tip when each came to stand there.
+    fn side_page(&self, after: Option<&SideKey>, limit: usize) -> Result<Vec<(SideKey, u64)>, StoreError>;
     /// Page of the log's inner nodes, by (level, index).
     fn history_page(&self, after: Option<(u8, u64)>, limit: usize) -> Result<Vec<HistoryNode>, StoreError>;
 }

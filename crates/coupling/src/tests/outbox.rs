@@ -118,7 +118,18 @@ impl ChainClient for Process {
             if world.committed[at(chain)].contains_key(txhash) {
                 let (block, void) = (Hash32::ZERO, None);
                 let (height, time_ms, index, members, quorum) = (1, 1, 0, 2, 2);
-                return TxStatus::Committed { height, block, time_ms, index, void, members, quorum, is_final: true };
+                let (is_final, via_sibling) = (true, None);
+                return TxStatus::Committed {
+                    height,
+                    block,
+                    time_ms,
+                    index,
+                    void,
+                    members,
+                    quorum,
+                    is_final,
+                    via_sibling,
+                };
             }
             match world.pending[at(chain)].contains_key(txhash) {
                 true => TxStatus::Pending { first_seen_ms: 0 },

@@ -9,16 +9,24 @@ use blockhie_pow::ProofOfWork;
 
 pub struct Forge {
     genesis: Genesis,
-    member: usize,
+    pub member: usize,
     hashes: Vec<BlockHash>,
     parent: ParentContext,
+    /// What the blocks made from now on list.
+    pub siblings: Vec<BlockHash>,
 }
 
 impl Forge {
     /// A chain by this member, from the genesis on.
     pub fn new(genesis: &Genesis, member: usize) -> Self {
         let parent = ParentContext { height: 0, time_ms: genesis.time_ms, lag_ms: 0 };
-        Self { genesis: genesis.clone(), member, hashes: vec![genesis_block(genesis).hash], parent }
+        Self {
+            genesis: genesis.clone(),
+            member,
+            hashes: vec![genesis_block(genesis).hash],
+            parent,
+            siblings: Vec::new(),
+        }
     }
 
     pub fn target(&self) -> CompactTarget {
@@ -42,7 +50,7 @@ impl Forge {
             previous: *self.hashes.last().unwrap(),
             tx_root: merkle::head(&txhashes),
             history_root: merkle::head(&self.hashes),
-            siblings_root: merkle::head(&[]),
+            siblings_root: merkle::head(&self.siblings),
             miner: secret(self.member).public().into(),
             height,
             time_ms,
@@ -53,7 +61,7 @@ impl Forge {
         let nonce = blockhie_pow::seal(&header, &chain, start_nonce, 1 << 20).expect("an easy target");
         let member = secret(self.member);
         let member = (!self.genesis.is_open()).then_some(&member);
-        Template { header, txhashes, siblings: Vec::new() }.seal(&chain, nonce, member)
+        Template { header, txhashes, siblings: self.siblings.clone() }.seal(&chain, nonce, member)
     }
 
     pub fn time_ms(&self) -> u64 {

@@ -35,6 +35,7 @@ struct BlockPage {
     signature: Option<String>,
     on_best_chain: bool,
     is_final: bool,
+    siblings: Vec<Hash32>,
     transactions: Vec<Hash32>,
     left_out: usize,
 }
@@ -76,6 +77,7 @@ pub(crate) async fn block(
         signature: block.signature.map(|signature| signature.to_string()),
         on_best_chain,
         is_final: on_best_chain && final_height.is_some_and(|height| block.height <= height),
+        siblings: block.siblings,
         transactions,
         left_out,
     }))

@@ -168,16 +168,20 @@ impl TryFrom<v1::StatusResponse> for TxStatus {
         Ok(match present("status.state", response.state)? {
             v1::status_response::State::Unknown(_) => Self::Unknown,
             v1::status_response::State::Pending(pending) => Self::Pending { first_seen_ms: pending.first_seen_ms },
-            v1::status_response::State::Committed(committed) => Self::Committed {
-                height: committed.height,
-                block: Hash32(fixed("status.block", &committed.block)?),
-                time_ms: committed.time_ms,
-                index: committed.index,
-                void: committed.void,
-                members: committed.members,
-                quorum: committed.quorum,
-                is_final: committed.is_final,
-            },
+            v1::status_response::State::Committed(committed) => {
+                let sibling = committed.via_sibling.map(|bytes| fixed("status.via_sibling", &bytes));
+                Self::Committed {
+                    height: committed.height,
+                    block: Hash32(fixed("status.block", &committed.block)?),
+                    time_ms: committed.time_ms,
+                    index: committed.index,
+                    void: committed.void,
+                    members: committed.members,
+                    quorum: committed.quorum,
+                    is_final: committed.is_final,
+                    via_sibling: sibling.transpose()?.map(Hash32),
+                }
+            }
         })
     }
 }
@@ -189,11 +193,19 @@ impl From<TxStatus> for v1::StatusResponse {
             TxStatus::Pending { first_seen_ms } => {
                 v1::status_response::State::Pending(v1::status_response::Pending { first_seen_ms })
             }
-            TxStatus::Committed { height, block, time_ms, index, void, members, quorum, is_final } => {
-                let block = wire(&block.0);
-                let committed =
-                    v1::status_response::Committed { height, block, time_ms, index, void, members, quorum, is_final };
-                v1::status_response::State::Committed(committed)
+            TxStatus::Committed { height, block, time_ms, index, void, members, quorum, is_final, via_sibling } => {
+                let (block, via_sibling) = (wire(&block.0), via_sibling.map(|sibling| wire(&sibling.0)));
+                v1::status_response::State::Committed(v1::status_response::Committed {
+                    height,
+                    block,
+                    time_ms,
+                    index,
+                    void,
+                    members,
+                    quorum,
+                    is_final,
+                    via_sibling,
+                })
             }
         };
         Self { state: Some(state) }

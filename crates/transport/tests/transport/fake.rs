@@ -167,6 +167,7 @@ impl LedgerService for Fake {
                 members: 1,
                 quorum: 2,
                 is_final: false,
+                via_sibling: None,
             },
         })
     }

@@ -84,8 +84,20 @@ fn states_come_back() {
         members: 5,
         quorum: 6,
         is_final: true,
+        via_sibling: Some(Hash32([7; 32])),
     };
-    for status in [TxStatus::Unknown, TxStatus::Pending { first_seen_ms: 8 }, committed] {
+    let own = TxStatus::Committed {
+        height: 1,
+        block: Hash32([2; 32]),
+        time_ms: 3,
+        index: 4,
+        void: None,
+        members: 5,
+        quorum: 6,
+        is_final: false,
+        via_sibling: None,
+    };
+    for status in [TxStatus::Unknown, TxStatus::Pending { first_seen_ms: 8 }, committed, own] {
         let bytes = v1::StatusResponse::from(status.clone()).encode_to_vec();
         assert_eq!(TxStatus::try_from(v1::StatusResponse::decode(&bytes[..]).unwrap()).unwrap(), status);
     }
