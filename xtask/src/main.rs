@@ -13,6 +13,7 @@ use std::process::ExitCode;
 mod checks;
 mod demo;
 mod edges;
+mod hostile;
 mod kill9;
 mod process;
 mod rocksdb;
@@ -46,6 +47,12 @@ Usage: cargo xtask <command>
                 and look for losses; the last line is `kill9: ok`
                   --rounds R       kills of the second part (half of N)
                   --seed S         the same victims and pauses again
+  hostile       a node among 100 hostile connections: memory, and how long an
+                honest client waits; the last line is `hostile: ok`
+                  --seconds S      for so long (60)
+  fleet         eight members, one cut off and healed, one killed and coming
+                back, one lying: all honest ones agree; the last line is
+                `fleet: ok`
   soak          four nodes of each chain under a steady load: waits, fairness,
                 losses, memory; the last line is `soak: ok`
                   --tps T          transactions a second at each node (7)
@@ -82,6 +89,8 @@ fn main() -> ExitCode {
         ["demo", rest @ ..] => with(demo::Options::parse(rest), |options| demo::run(&root(), options)),
         ["kill9", rest @ ..] => with(kill9::Options::parse(rest), |options| kill9::run(&root(), options)),
         ["soak", rest @ ..] => with(soak::Options::parse(rest), |options| soak::run(&root(), options)),
+        ["hostile", rest @ ..] => with(hostile::Options::parse(rest), |options| hostile::run(&root(), options)),
+        ["fleet"] => hostile::fleet(&root()).map(|()| ExitCode::SUCCESS),
         ["test"] => Ok(exit(checks::run(&root()))),
         ["env"] => print_environment(),
         ["cargo", rest @ ..] => run_cargo(rest),

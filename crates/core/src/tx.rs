@@ -192,6 +192,16 @@ impl Transaction<Unverified> {
         Ok(tx)
     }
 
+    /// Everything but the signature, for a caller that saw this very hash verified before: the hash covers all bytes, the
+    /// signature's included, so it would be found good again.
+    ///
+    /// # Errors
+    /// [`TxError`]; a transaction that only claims the hash is one of them.
+    pub fn verify_again(self, chain: &ChainId, kind: ChainKind) -> Result<Transaction<Verified>, TxError> {
+        self.check_form(chain, kind)?;
+        Ok(self.restage())
+    }
+
     /// Everything but the signature, which is handed out to be checked, alone or in a batch.
     fn check_form(&self, chain: &ChainId, kind: ChainKind) -> Result<SignatureCheck, TxError> {
         if !(BODY_PREFIX_BYTES..=MAX_BODY_BYTES).contains(&self.body.len()) {

@@ -2,8 +2,8 @@
 
 use crate::engine::Engine;
 use crate::event::{PeerId, Reply, Request, Ticket};
-use crate::limits::{BAN_SCORE, MAX_WALK, NEAR_BLOCKS};
-use blockhie_core::{BlockError, BlockHash, BlockQuery, ErrorClass, Imported, UncheckedBlock, genesis_block};
+use crate::limits::{MAX_WALK, NEAR_BLOCKS};
+use blockhie_core::{BlockError, BlockHash, BlockQuery, ErrorClass, Fault, Imported, UncheckedBlock, genesis_block};
 
 /// What became of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,9 @@ impl Engine {
     pub(crate) fn block_came(&mut self, block: UncheckedBlock, from: Option<PeerId>, ticket: Option<Ticket>) {
         if let Some(state) = from.and_then(|peer| self.peers.get_mut(&peer)) {
             state.heard_ms = self.now.mono_ms;
+        }
+        if self.is_too_much_beside(&block) {
+            return self.refuse_beside(&block, ticket);
         }
         self.import(block, from, ticket.into_iter().collect(), 0);
     }
@@ -51,7 +54,7 @@ impl Engine {
             }
             (BlockQuery::Hash(hash), Some(block)) => {
                 self.sibling_unanswered(peer, &hash);
-                self.punish(peer, BAN_SCORE, format!("block: expected {hash}, got {}", block.claimed_hash));
+                self.report(peer, Fault::Answer, format!("block: expected {hash}, got {}", block.claimed_hash));
             }
             (BlockQuery::Hash(hash), None) if self.bodies.siblings.wants(&hash) => self.sibling_unanswered(peer, &hash),
             // It sent a block whose ancestor it cannot serve by hash: its best chain may be had by height.
@@ -80,6 +83,9 @@ impl Engine {
                 continue;
             }
             for orphan in self.orphans.take_children(&parent) {
+                if self.is_too_much_beside(&orphan.block) {
+                    continue;
+                }
                 kept.push(orphan.block.claimed_hash);
                 self.import_one(orphan.block, orphan.from, Vec::new(), 0);
             }
@@ -100,6 +106,7 @@ impl Engine {
         let bodies = self.bodies.of(&block);
         let old_tip = self.ledger.tip().hash;
         let result = self.ledger.import(block.clone(), &bodies, self.now.wall_ms);
+        self.stored_beside(&block, &result);
         let hash = block.claimed_hash;
         let kept = matches!(result, Ok(_) | Err(BlockError::NotValid { .. } | BlockError::MissingBlocks { .. }));
         let verdict = match result {
@@ -200,8 +207,8 @@ impl Engine {
         if from.is_some() && error.class() == ErrorClass::Invalid {
             self.refused(text.clone());
         }
-        if let Some(peer) = from.filter(|_| error.misbehaviour()) {
-            self.punish(peer, BAN_SCORE, text);
+        if let (Some(peer), Some(fault)) = (from, error.fault()) {
+            self.report(peer, fault, text);
         }
         Verdict::Refused { not_valid: matches!(error, BlockError::NotValid { .. }) }
     }

@@ -4,12 +4,11 @@ use crate::cache::BodyPool;
 use crate::engine::Engine;
 use crate::event::{PeerId, Request, Ticket};
 use crate::limits::{
-    BAN_SCORE, BODY_POOL_BYTES, MAX_BODY_ROUNDS, MAX_WAITING_BLOCKS, MAX_WANT_SCAN, SOURCE_MS, SPARE_POOL_BYTES,
-    WAIT_BODIES_MS,
+    BODY_POOL_BYTES, MAX_BODY_ROUNDS, MAX_WAITING_BLOCKS, MAX_WANT_SCAN, SOURCE_MS, SPARE_POOL_BYTES, WAIT_BODIES_MS,
 };
 use crate::peers::Peer;
 use crate::siblings::Siblings;
-use blockhie_core::{BlockError, BlockHash, ErrorClass, Transaction, TxHash, UncheckedBlock, Verified};
+use blockhie_core::{BlockError, BlockHash, ErrorClass, Fault, Transaction, TxHash, UncheckedBlock, Verified};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A block that passed all checks up to its bodies.
@@ -167,7 +166,7 @@ impl Engine {
             }
             Some(tx) => {
                 self.body_unanswered(peer, &hash);
-                self.punish(peer, BAN_SCORE, format!("transaction: expected {hash}, got {}", tx.hash()));
+                self.report(peer, Fault::Answer, format!("transaction: expected {hash}, got {}", tx.hash()));
             }
             None => self.body_unanswered(peer, &hash),
         }

@@ -4,14 +4,15 @@ use crate::bodies::Bodies;
 use crate::cache::SeenCache;
 use crate::event::{Action, Event, Now, PeerId, ReplyResult, Request, Ticket};
 use crate::headers::HeaderSync;
-use crate::limits::{MALFORMED_SCORE, MAX_UNCONFIRMED, RECENT_NOTES};
+use crate::limits::{MAX_UNCONFIRMED, RECENT_NOTES};
 use crate::mining::Mining;
 use crate::orphans::Orphans;
 use crate::peers::Peer;
+use crate::side::SideBudget;
 use crate::state::Refusal;
 use crate::sync::Session;
 use blockhie_core::packing::PackingPolicy;
-use blockhie_core::{BlockHash, BlockQuery, Ledger, PublicKey, StoreError, TxHash, U256, UncheckedHeader};
+use blockhie_core::{BlockHash, BlockQuery, Fault, Ledger, PublicKey, StoreError, TxHash, U256, UncheckedHeader};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -59,6 +60,11 @@ pub struct Engine {
     recent_notes: VecDeque<String>,
     /// When waiting transactions were last offered again.
     pub(crate) reoffered_ms: u64,
+    /// What may still be stored beside the best chain.
+    pub(crate) side: SideBudget,
+    /// The tip, and when it moved there; whether that was too long ago.
+    pub(crate) moved: (BlockHash, u64),
+    pub(crate) stale: bool,
     /// The last turn was not durable: its sends were dropped and have to be made again.
     resend: bool,
 }
@@ -87,6 +93,9 @@ impl Engine {
             announced: tip,
             recent_notes: VecDeque::new(),
             reoffered_ms: 0,
+            side: SideBudget::new(),
+            moved: (tip, 0),
+            stale: false,
             resend: false,
         }
     }
@@ -145,7 +154,7 @@ impl Engine {
             Event::Fetched { peer, id, result } => self.fetched(peer, id, result),
             Event::Announced { peer, header } => self.announced_by(peer, &header),
             Event::AskFailed { peer, request, error } => self.ask_failed(peer, request, error),
-            Event::Malformed { peer, reason } => self.punish(peer, MALFORMED_SCORE, reason),
+            Event::Malformed { peer, reason } => self.report(peer, Fault::Message, reason),
             Event::Tick => self.tick(),
         }
         self.pump_session();
@@ -179,6 +188,7 @@ impl Engine {
                 peer.offers = self.unconfirmed.iter().copied().collect();
             }
         }
+        self.tick_stale();
         self.tick_peers();
         self.tick_bodies();
         self.tick_siblings();

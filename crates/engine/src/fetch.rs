@@ -5,11 +5,11 @@ use crate::engine::Engine;
 use crate::event::{Fetch, FetchId, PeerId, WholeBlock};
 use crate::headers::Ahead;
 use crate::limits::{
-    AVOID_INVALID_MS, AVOID_MS, BAN_SCORE, FETCH_BYTES, MAX_FETCH_BLOCKS, MAX_FETCHES, MAX_FETCHES_PER_PEER,
-    MAX_HELD_BYTES, MAX_WINDOW, QUICK_FETCH_MS, STALL_MS,
+    AVOID_INVALID_MS, AVOID_MS, FETCH_BYTES, MAX_FETCH_BLOCKS, MAX_FETCHES, MAX_FETCHES_PER_PEER, MAX_HELD_BYTES,
+    MAX_WINDOW, QUICK_FETCH_MS, STALL_MS,
 };
 use crate::peers::Peer;
-use blockhie_core::{BlockHash, Imported};
+use blockhie_core::{BlockHash, Fault, Imported};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Memory of a held transaction beside its body, roughly.
@@ -209,7 +209,7 @@ impl Engine {
         for ((hash, whole), expected) in blocks.into_iter().zip(request.blocks) {
             let claimed = whole.as_ref().map_or(expected, |whole| whole.block.claimed_hash);
             if hash != expected || claimed != expected {
-                return self.punish(peer, BAN_SCORE, format!("block: expected {expected}, got {claimed}"));
+                return self.report(peer, Fault::Answer, format!("block: expected {expected}, got {claimed}"));
             }
             let Some(sync) = &mut self.headers else { return };
             match whole {

@@ -5,11 +5,11 @@ use crate::engine::Engine;
 use crate::event::{Action, AskError, Fetch, FetchId, Fetched, PeerId, Request};
 use crate::fetch::Window;
 use crate::limits::{
-    AVOID_INVALID_MS, AVOID_MS, BAN_SCORE, HEADERS_PER_FETCH, MAX_AVOID_DOUBLINGS, MAX_HEADERS_AHEAD, MAX_RELOCATIONS,
+    AVOID_INVALID_MS, AVOID_MS, HEADERS_PER_FETCH, MAX_AVOID_DOUBLINGS, MAX_HEADERS_AHEAD, MAX_RELOCATIONS,
     MIN_HEADERS_AHEAD, MIN_REVIEW_BLOCKS, REVIEW_MS, STALL_MS,
 };
 use crate::peers::Peer;
-use blockhie_core::{BlockError, BlockHash, BlockQuery, HeaderTip, UncheckedHeader};
+use blockhie_core::{BlockError, BlockHash, BlockQuery, Fault, HeaderTip, UncheckedHeader};
 use std::collections::VecDeque;
 
 /// Hashes in a locator at most (protocol of `blockhie.v1.Peer`).
@@ -194,7 +194,7 @@ impl Engine {
             Ok(_) => {}
             Err(AskError::Malformed(reason)) => {
                 self.block_fetch_failed(peer, id);
-                self.punish(peer, BAN_SCORE, reason);
+                self.report(peer, Fault::Answer, reason);
             }
             Err(AskError::Unreachable(_)) => {
                 self.block_fetch_failed(peer, id);
@@ -256,7 +256,7 @@ impl Engine {
             }
             Ok(None) => {
                 let reason = format!("headers: expected ones on a block of the locator, got ones on {previous}");
-                self.punish(leader, BAN_SCORE, reason);
+                self.report(leader, Fault::Answer, reason);
                 None
             }
             Err(error) => {
@@ -327,8 +327,8 @@ impl Engine {
         self.note(format!("headers from {leader} refused: {text}"));
         self.refused(text.clone());
         self.headers_failed(AVOID_INVALID_MS);
-        if error.misbehaviour() {
-            self.punish(leader, BAN_SCORE, text);
+        if let Some(fault) = error.fault() {
+            self.report(leader, fault, text);
         }
     }
 
@@ -379,8 +379,11 @@ impl Engine {
                     self.ask(peer, request);
                 }
             }
-            Err(error) if error.misbehaviour() => self.punish(peer, BAN_SCORE, error.to_string()),
-            Err(_) => {}
+            Err(error) => {
+                if let Some(fault) = error.fault() {
+                    self.report(peer, fault, error.to_string());
+                }
+            }
         }
     }
 }

@@ -31,6 +31,7 @@ mod mining;
 mod orphans;
 mod peers;
 mod siblings;
+mod side;
 mod state;
 mod submit;
 mod sync;

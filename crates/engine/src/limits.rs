@@ -1,6 +1,8 @@
 //! Every bound of the engine in one place, each with its reason and what breaks without it. Times are ms of the
 //! monotonic clock.
 
+use blockhie_core::Fault;
+
 /// Peers at most. Each costs some hundred KiB of caches; a driver keeps far fewer.
 pub const MAX_PEERS: usize = 256;
 
@@ -83,6 +85,18 @@ pub const MAX_CLAIMS_PER_PEER: usize = 8;
 /// Orphans older than this are dropped.
 pub const ORPHAN_MS: u64 = 600_000;
 
+/// KiB of blocks beside the best chain that nobody asked for, stored at once. Anybody makes them by the thousand where
+/// the target is easy; members do where members sign.
+pub const SIDE_KIB: u64 = 8 << 10;
+/// KiB of these that come back with each interval of the chain: two of the largest blocks, more than honest miners find
+/// at the same time.
+pub const SIDE_KIB_PER_INTERVAL: u64 = 256;
+/// Intervals without a new block, while peers are connected, after which a node says that it may be cut off. Chance
+/// alone lets 30 pass once in 10^13 blocks.
+pub const STALE_INTERVALS: u64 = 30;
+/// And not before so long: nodes of a short test chain start one after the other.
+pub const MIN_STALE_MS: u64 = 15_000;
+
 /// Blocks that may wait for bodies at a time. Each has shown work, and a member's signature where members sign.
 pub const MAX_WAITING_BLOCKS: usize = 32;
 /// How long a body is wanted although nobody who is connected has it, when the block's sender is not connected yet: it
@@ -129,6 +143,16 @@ pub const MAX_ABANDONED_WALK: u32 = 1_000;
 
 /// Score at which a peer is banned. A block that is at fault is enough; nobody makes one by accident.
 pub const BAN_SCORE: u32 = 100;
+/// What a fault weighs. Nothing else knows these numbers.
+#[must_use]
+pub fn points(fault: Fault) -> u32 {
+    match fault {
+        Fault::Block | Fault::Answer => BAN_SCORE,
+        Fault::Transaction => INVALID_TX_SCORE,
+        Fault::Message => MALFORMED_SCORE,
+    }
+}
+
 /// Score of an invalid transaction: four in a minute. One may come of a peer of another release.
 pub const INVALID_TX_SCORE: u32 = 25;
 /// Score of a message that was refused by its form: four in a minute. One may come of a peer of another release.

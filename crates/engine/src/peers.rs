@@ -6,9 +6,9 @@ use crate::event::{Action, AskError, PeerId, Request};
 use crate::limits::{
     AVOID_MS, BACKOFF_MS, BAN_MS, BAN_SCORE, FIRST_FETCH_BLOCKS, MAX_ASKS_PER_PEER, MAX_BODY_ASKS_PER_PEER,
     MAX_HEIGHT_ASKS_PER_PEER, MAX_PEERS, MAX_REOFFERED, MAX_STALLS, OFFERS_PER_TICK, REOFFER_MS, SCORE_HALVES_MS,
-    SEEN_BLOCKS, SEEN_TRANSACTIONS, STALL_MS, STATIC_BAN_MS, TIP_POLL_MS,
+    SEEN_BLOCKS, SEEN_TRANSACTIONS, STALL_MS, STATIC_BAN_MS, TIP_POLL_MS, points,
 };
-use blockhie_core::{BlockHash, BlockQuery, TxHash};
+use blockhie_core::{BlockHash, BlockQuery, Fault, TxHash};
 use std::collections::{BTreeMap, VecDeque};
 
 /// One peer.
@@ -194,7 +194,7 @@ impl Engine {
         let Some(state) = self.peers.get_mut(&peer) else { return };
         let was_asked = state.settle(&request);
         match error {
-            AskError::Malformed(reason) => self.punish(peer, BAN_SCORE, reason),
+            AskError::Malformed(reason) => self.report(peer, Fault::Answer, reason),
             AskError::Unreachable(_) => self.stalled(peer),
         }
         if was_asked {
@@ -284,9 +284,14 @@ impl Engine {
         }
     }
 
+    /// A peer misbehaved in this way.
+    pub(crate) fn report(&mut self, peer: PeerId, fault: Fault, reason: String) {
+        self.punish(peer, points(fault), reason);
+    }
+
     /// Scores misbehaviour. At [`BAN_SCORE`] the peer is banned and all it sent is forgotten. On loopback any program of
     /// this machine may claim any port, so nobody there is banned: it is only not asked first for a while.
-    pub(crate) fn punish(&mut self, peer: PeerId, points: u32, reason: String) {
+    fn punish(&mut self, peer: PeerId, points: u32, reason: String) {
         let score = match self.peers.get_mut(&peer) {
             Some(state) => {
                 state.score = state.score.saturating_add(points);

@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 use crate::event::{Action, PeerId, Reply, Ticket};
-use crate::limits::{INVALID_TX_SCORE, MAX_ABANDONED_WALK};
+use crate::limits::MAX_ABANDONED_WALK;
 use blockhie_core::{BlockHash, SubmitError, Submitted, Transaction, TxHash, TxStatus, Verified};
 
 impl Engine {
@@ -28,12 +28,11 @@ impl Engine {
             }
             Err(error) => {
                 self.reply(Some(ticket), Err((error.class(), error.to_string())));
+                if let (Some(peer), Some(fault)) = (from, error.fault()) {
+                    self.report(peer, fault, error.to_string());
+                }
                 match error {
-                    SubmitError::Invalid(_) => {
-                        if let Some(peer) = from {
-                            self.punish(peer, INVALID_TX_SCORE, error.to_string());
-                        }
-                    }
+                    SubmitError::Invalid(_) => {}
                     // It may be in a block all the same: the rules of admission are each node's own.
                     SubmitError::Refused(_) | SubmitError::Full { .. } | SubmitError::TimeAhead { .. } => {
                         self.body_came(tx);

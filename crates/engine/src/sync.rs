@@ -5,12 +5,12 @@ use crate::engine::Engine;
 use crate::event::{PeerId, Request};
 use crate::headers::HeaderSync;
 use crate::limits::{
-    AVOID_INVALID_MS, AVOID_MS, BAN_SCORE, CATCHING_UP_MS, MAX_AVOID_DOUBLINGS, MAX_RELOCATIONS, MIN_REVIEW_BLOCKS,
+    AVOID_INVALID_MS, AVOID_MS, CATCHING_UP_MS, MAX_AVOID_DOUBLINGS, MAX_RELOCATIONS, MIN_REVIEW_BLOCKS,
     PREFETCH_BYTES, REVIEW_MS, SYNC_WINDOW,
 };
 use crate::peers::Peer;
 use crate::state::SyncState;
-use blockhie_core::{BlockHash, BlockQuery, Imported, UncheckedBlock};
+use blockhie_core::{BlockHash, BlockQuery, Fault, Imported, UncheckedBlock};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One at a time: all peers serve it, and one of them, the leader, says which chain.
@@ -197,7 +197,7 @@ impl Engine {
     pub(crate) fn height_came(&mut self, peer: PeerId, height: u64, block: Option<UncheckedBlock>) {
         if let Some(block) = block.as_ref().filter(|block| block.height != height) {
             self.height_unanswered(peer, height);
-            return self.punish(peer, BAN_SCORE, format!("block: expected height {height}, got {}", block.height));
+            return self.report(peer, Fault::Answer, format!("block: expected height {height}, got {}", block.height));
         }
         if block.is_none()
             && let Some(state) = self.peers.get_mut(&peer)

@@ -12,6 +12,10 @@ pub const DEFAULT_HASH_RATE: u64 = 1 << 15;
 /// of the threads' slices would mean nothing.
 pub const MAX_HASH_RATE: u64 = 1 << 32;
 
+/// Transactions a second of one sender: a gateway that publishes for a whole hospital sends some dozens, and no chain
+/// carries many times this.
+pub const DEFAULT_SENDER_RATE: u32 = 1_000;
+
 /// `config.toml` of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -20,6 +24,8 @@ pub struct Config {
     pub listen: String,
     /// Peers to keep a connection to, `host:port`; resolved at start.
     pub peers: Vec<String>,
+    /// Whether to connect to peers that others tell of, besides those named.
+    pub discover: bool,
     /// Whether this node mines.
     pub mine: bool,
     /// Packing policy: `fair-first` or `tp-fair`.
@@ -34,6 +40,8 @@ pub struct Config {
     pub node_count: u32,
     /// Waiting transactions at most.
     pub mempool_transactions: usize,
+    /// Transactions a second that one sender may hand in; ten times as many at once.
+    pub sender_rate: u32,
     /// Below this many free bytes on the data folder's disk the node stops mining and accepting, and keeps serving.
     pub low_water_bytes: u64,
     /// Serves and asks peers by the frozen contract alone, without `blockhie.v1.Peer`.
@@ -49,6 +57,7 @@ impl Default for Config {
         Self {
             listen: "127.0.0.1:7401".into(),
             peers: Vec::new(),
+            discover: true,
             mine: true,
             packing: "fair-first".into(),
             hash_rate: DEFAULT_HASH_RATE,
@@ -56,6 +65,7 @@ impl Default for Config {
             node_index: 1,
             node_count: 1,
             mempool_transactions: MAX_MEMPOOL_TRANSACTIONS,
+            sender_rate: DEFAULT_SENDER_RATE,
             low_water_bytes: 256 << 20,
             frozen_contract_only: false,
             metrics: String::new(),
@@ -124,6 +134,9 @@ impl Config {
             let expected = format!("1 to {MAX_MEMPOOL_TRANSACTIONS}");
             return Err(value("mempool_transactions", expected, self.mempool_transactions));
         }
+        if self.sender_rate == 0 {
+            return Err(value("sender_rate", "at least 1", self.sender_rate));
+        }
         self.store.check().map_err(|error| value("store", "budgets that RocksDB can work with", error))
     }
 
@@ -134,6 +147,7 @@ impl Config {
         let notes = [
             ("listen", "address of gRPC: peers and clients. Open it to members only"),
             ("peers", "nodes to keep a connection to, \"host:port\""),
+            ("discover", "whether to connect to peers that others tell of, besides those named"),
             ("mine", "take part in proof of work (needs a member's key, or an open chain)"),
             ("packing", "which waiting transactions go into a block: fair-first or tp-fair"),
             ("hash_rate", "hashes a second over all miner threads; the target follows the members' rates"),
@@ -141,6 +155,7 @@ impl Config {
             ("node_index", "open chains only: this node's index, 1 to node_count"),
             ("node_count", "open chains only: how many nodes there are"),
             ("mempool_transactions", "waiting transactions at most"),
+            ("sender_rate", "transactions a second that one sender may hand in; ten times as many at once"),
             ("low_water_bytes", "free bytes below which the node stops mining and accepting, and keeps serving"),
             ("frozen_contract_only", "serve and ask peers by the frozen contract alone (slower to catch up)"),
             ("metrics", "address of the Prometheus endpoint /metrics; empty: none"),
@@ -190,6 +205,7 @@ mod tests {
             "miner_threads = 0",
             "node_index = 2",
             "mempool_transactions = 0",
+            "sender_rate = 0",
             "[store]\nmax_open_files = 1",
         ] {
             let error = Config::from_toml(text).unwrap_err().to_string();

@@ -9,6 +9,7 @@ pub use sync::SyncReport;
 pub(crate) use sync::SyncTeller;
 
 use crate::miner::Miner;
+use blockhie_core::store::PeerRow;
 use blockhie_core::{BlockHash, ErrorClass, Tip, Transaction, TxHash, UncheckedBlock, UncheckedHeader, Verified};
 use blockhie_engine::{
     Action, Engine, Event, Fetch, FetchId, Now, PeerId, Reply, ReplyResult, Request, Ticket, refuse_replies,
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     Block { from: Option<PeerId>, block: UncheckedBlock, answer: Answer },
     /// An operator looked at the alarm.
     ClearAlarm,
+    /// Stores a peer's address, or forgets it.
+    Remember(String, Option<PeerRow>),
     /// Finish.
     Stop,
 }
@@ -224,6 +227,12 @@ impl Driver {
                 }
                 return;
             }
+            Command::Remember(address, row) => {
+                if refusing.is_none() {
+                    self.engine.ledger_mut().remember_peer(address, row);
+                }
+                return;
+            }
             Command::Submit { answer, .. } | Command::Block { answer, .. } if refusing.is_some() => {
                 return refuse(answer, refusing.unwrap_or_default());
             }
@@ -289,6 +298,7 @@ impl Driver {
     }
 
     fn publish(&self) {
+        gauge!("blockhie_stale_tip").set(if self.engine.is_stale() { 1.0 } else { 0.0 });
         let tip = self.engine.ledger().tip();
         if *self.tip.borrow() == *tip {
             return;

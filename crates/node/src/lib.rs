@@ -10,6 +10,7 @@ mod driver;
 mod miner;
 mod node;
 mod peers;
+mod quota;
 mod services;
 mod verifier;
 

@@ -4,6 +4,7 @@ use crate::config::{Config, ConfigError};
 use crate::driver::{Command, Driver, EngineHandle, QUEUE, SyncReport, SyncTeller};
 use crate::miner::{Miner, MinerConfig};
 use crate::peers::{Peers, PeersConfig};
+use crate::quota::Quotas;
 use crate::services::Services;
 use crate::verifier::Verifier;
 use blockhie_core::{
@@ -134,6 +135,7 @@ impl NodeBuilder {
         let mut ledger =
             Ledger::open(self.store.clone(), Arc::new(ProofOfWork::new(&genesis)), self.application.clone())?;
         ledger.set_mempool_limit(self.config.mempool_transactions);
+        let remembered = self.store.snapshot().peers()?;
         let waiting = waiting(self.store.as_ref())?;
         let miner_key = self.miner_key(&genesis)?;
         let named = resolve(&self.config.peers).await?;
@@ -161,6 +163,8 @@ impl NodeBuilder {
             engine: engine.clone(),
             verifier: verifier.clone(),
             stop: stopped.clone(),
+            remembered,
+            seed: getrandom::u64().map_err(|error| NodeError::System(error.to_string()))?,
         });
         let recorder = PrometheusBuilder::new().build_recorder();
         let metrics = recorder.handle();
@@ -190,6 +194,9 @@ impl NodeBuilder {
             tokio::spawn(serve_metrics(listener, metrics.clone(), stopped.clone()));
         }
         tokio::spawn(peers.clone().route(peer_receiver));
+        if self.config.discover {
+            tokio::spawn(peers.clone().fill());
+        }
         tokio::spawn(ticks(engine.clone(), stopped.clone()));
         tokio::spawn(sum_metrics(metrics.clone(), stopped.clone()));
         for peer in named {
@@ -204,6 +211,7 @@ impl NodeBuilder {
             peers: peers_of,
             tip: tip.clone(),
             waits: Default::default(),
+            quotas: Quotas::new(self.config.sender_rate),
             bulk: !self.config.frozen_contract_only,
             sync: sync.clone(),
         };

@@ -1,24 +1,27 @@
 //! Connections to peers: one task for each, which keeps it up, says Hello, and carries the engine's questions.
 
+mod addresses;
 mod book;
 mod fetch;
+mod gossip;
 mod told;
 
 use crate::driver::{EngineHandle, PeerCommand};
 use crate::verifier::Verifier;
+use addresses::AddressBook;
+use blockhie_core::store::PeerRow;
 use blockhie_core::{BlockHash, BlockQuery, ChainId, ErrorClass, Tip, TxHash, U256};
 use blockhie_engine::{AskError, Event, PeerId, Request};
 use blockhie_transport::{ClientError, Hello, PeerClient};
 use book::{Inbound, Shunned};
 pub(crate) use fetch::{read_header, write_header};
+use gossip::{Exchanges, MAX_REVERSE};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
-/// Peers that were not named by the operator, at most: strangers must not fill the table.
-const MAX_DYNAMIC: usize = 32;
 /// Requests under way to one peer: below the streams a server allows on one connection.
 const REQUESTS: usize = 24;
 /// Commands that wait for one peer.
@@ -29,10 +32,10 @@ const GREET_EVERY: Duration = Duration::from_secs(3);
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 /// A peer of another chain is asked again after this.
 const FOREIGN_WAIT: Duration = Duration::from_secs(60);
-/// Failed connections after which a peer that nobody named is forgotten.
+/// Failed connections after which a peer that came by itself is forgotten.
 const FORGET_AFTER: u32 = 8;
-/// Addresses told and taken in one exchange (protocol page).
-const MAX_TOLD: usize = 64;
+/// Failed connections after which the place of one that was chosen goes to another: dead addresses must not hold it.
+const REPLACE_AFTER: u32 = 2;
 
 /// What every peer's task knows.
 pub(crate) struct Peers {
@@ -48,16 +51,37 @@ pub(crate) struct Peers {
     table: Mutex<BTreeMap<PeerId, Entry>>,
     inbound: Mutex<Inbound>,
     shunned: Mutex<Shunned>,
+    book: Mutex<AddressBook>,
+    exchanges: Mutex<Exchanges>,
+    /// Somebody told of addresses: there may be one for a free place.
+    wanted: Notify,
+}
+
+/// Why there is a connection to a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// The operator named it.
+    Named,
+    /// This node chose it from its book.
+    Outbound,
+    /// It came by itself, and is called back.
+    Reverse,
 }
 
 struct Entry {
     commands: mpsc::Sender<PeerCommand>,
-    named: bool,
+    role: Role,
     connected: bool,
     /// Height and work, by its own word.
     height: u64,
     work: Option<U256>,
     score: u32,
+}
+
+impl Entry {
+    fn new(commands: mpsc::Sender<PeerCommand>, role: Role) -> Self {
+        Self { commands, role, connected: false, height: 0, work: None, score: 0 }
+    }
 }
 
 /// What a node is made of, for its peers.
@@ -70,6 +94,9 @@ pub(crate) struct PeersConfig {
     pub(crate) engine: EngineHandle,
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) stop: watch::Receiver<bool>,
+    /// Peers remembered from earlier runs, and who of equal ones is tried.
+    pub(crate) remembered: Vec<PeerRow>,
+    pub(crate) seed: u64,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -79,9 +106,25 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Peers {
     pub(crate) fn new(config: PeersConfig) -> Arc<Self> {
-        let PeersConfig { chain, bulk, nonce, listen, tip, engine, verifier, stop } = config;
-        let (table, inbound, shunned) = Default::default();
-        Arc::new(Self { chain, bulk, nonce, listen, tip, engine, verifier, stop, table, inbound, shunned })
+        let PeersConfig { chain, bulk, nonce, listen, tip, engine, verifier, stop, remembered, seed } = config;
+        let (table, inbound, shunned, exchanges, wanted) = Default::default();
+        let book = Mutex::new(AddressBook::load(remembered, seed));
+        Arc::new(Self {
+            chain,
+            bulk,
+            nonce,
+            listen,
+            tip,
+            engine,
+            verifier,
+            stop,
+            table,
+            inbound,
+            shunned,
+            book,
+            exchanges,
+            wanted,
+        })
     }
 
     /// Keeps a connection to `peer` from now on. `named`: by the operator.
@@ -89,28 +132,36 @@ impl Peers {
         if peer == self.listen || (!named && self.shunned(peer).is_some()) {
             return;
         }
+        let role = if named { Role::Named } else { Role::Reverse };
         let mut table = lock(&self.table);
-        let dynamic = table.values().filter(|entry| !entry.named).count();
+        let reverse = table.values().filter(|entry| entry.role == Role::Reverse).count();
         if let Some(entry) = table.get_mut(&peer) {
-            entry.named |= named;
+            if named {
+                entry.role = role;
+            }
             return;
         }
-        if !named && dynamic >= MAX_DYNAMIC {
+        if !named && reverse >= MAX_REVERSE {
             return;
         }
         let (commands, receiver) = mpsc::channel(QUEUE);
-        table.insert(peer, Entry { commands, named, connected: false, height: 0, work: None, score: 0 });
+        table.insert(peer, Entry::new(commands, role));
         tokio::spawn(self.clone().keep(peer, receiver));
     }
 
     /// Takes a peer that nobody named off the table. Whether it is off.
     fn drop_unnamed(&self, peer: PeerId) -> bool {
         let mut table = lock(&self.table);
-        if table.get(&peer).is_some_and(|entry| entry.named) {
+        if table.get(&peer).is_some_and(|entry| entry.role == Role::Named) {
             return false;
         }
         table.remove(&peer);
+        self.wanted.notify_one();
         true
+    }
+
+    fn is_outbound(&self, peer: PeerId) -> bool {
+        lock(&self.table).get(&peer).is_some_and(|entry| entry.role == Role::Outbound)
     }
 
     fn shunned(&self, peer: PeerId) -> Option<(Duration, bool)> {
@@ -176,38 +227,6 @@ impl Peers {
         self.behind(remote).and_then(|peer| self.shunned(peer)).is_some_and(|(_, banned)| banned)
     }
 
-    /// Addresses to tell others.
-    pub(crate) fn known(&self) -> Vec<SocketAddr> {
-        let table = lock(&self.table);
-        table.iter().filter(|(_, entry)| entry.connected).map(|(peer, _)| *peer).take(MAX_TOLD).collect()
-    }
-
-    /// Takes addresses that others tell, but for those that lead into this machine or nowhere.
-    pub(crate) fn learn(self: &Arc<Self>, addresses: &[SocketAddr]) {
-        for address in addresses.iter().take(MAX_TOLD).filter(|address| self.may_dial(address)) {
-            self.add(*address, false);
-        }
-    }
-
-    /// Loopback and private-use traps: loopback only where this node itself listens on it (development).
-    fn may_dial(&self, address: &SocketAddr) -> bool {
-        let local = match address.ip() {
-            IpAddr::V4(ip) => {
-                if ip.is_link_local() || ip.is_broadcast() || ip.is_multicast() || ip.is_unspecified() {
-                    return false;
-                }
-                ip.is_loopback()
-            }
-            IpAddr::V6(ip) => {
-                if ip.is_unicast_link_local() || ip.is_multicast() || ip.is_unspecified() {
-                    return false;
-                }
-                ip.is_loopback()
-            }
-        };
-        address.port() != 0 && (!local || self.listen.ip().is_loopback())
-    }
-
     /// That a peer is connected, with what it said of its chain, or that it is not any more.
     fn note(&self, peer: PeerId, hello: Option<&Hello>) {
         if let Some(entry) = lock(&self.table).get_mut(&peer) {
@@ -234,6 +253,7 @@ impl Peers {
                 Ok(Connected::Peer(client, hello)) => {
                     (wait, failures) = (BACKOFF.0, 0);
                     self.note(peer, Some(&hello));
+                    self.met(peer, true);
                     tracing::info!(%peer, height = hello.height, "peer is up");
                     self.serve(peer, &client, hello, &mut commands, &mut stop).await;
                     self.note(peer, None);
@@ -241,11 +261,13 @@ impl Peers {
                     tracing::info!(%peer, "peer is down");
                 }
                 Ok(Connected::Itself) => {
+                    self.met(peer, false);
                     lock(&self.table).remove(&peer);
                     return;
                 }
                 Ok(Connected::Foreign(got)) => {
                     tracing::warn!(%peer, expected = %self.chain, %got, "peer is on another chain");
+                    self.met(peer, false);
                     lock(&self.shunned).insert(peer, FOREIGN_WAIT, false, Instant::now());
                 }
                 Err(error) => {
@@ -253,7 +275,9 @@ impl Peers {
                     if failures == 1 {
                         tracing::info!(%peer, %error, "peer is not reached; trying on");
                     }
-                    if failures >= FORGET_AFTER && self.drop_unnamed(peer) {
+                    self.met(peer, false);
+                    let enough = if self.is_outbound(peer) { REPLACE_AFTER } else { FORGET_AFTER };
+                    if failures >= enough && self.drop_unnamed(peer) {
                         return;
                     }
                     pause(&mut stop, wait).await;
@@ -300,7 +324,7 @@ impl Peers {
         }
         self.claims(peer, &hello).await;
         if let Ok(addresses) = client.exchange_nodes(&self.known()).await {
-            self.learn(&addresses);
+            self.learn(&addresses, peer);
         }
         let room = Arc::new(Semaphore::new(REQUESTS));
         let mut greet = tokio::time::interval_at(tokio::time::Instant::now() + GREET_EVERY, GREET_EVERY);

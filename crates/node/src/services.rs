@@ -4,6 +4,7 @@ mod bulk;
 
 use crate::driver::{Command, EngineHandle, SyncReport, wall_ms};
 use crate::peers::Peers;
+use crate::quota::Quotas;
 use crate::verifier::Verifier;
 use blockhie_core::query::waits::{Waits, waits};
 use blockhie_core::{
@@ -20,7 +21,7 @@ use futures::FutureExt;
 use futures::stream::{BoxStream, StreamExt};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, watch};
 use tokio_stream::wrappers::WatchStream;
 
@@ -38,6 +39,8 @@ pub(crate) struct Services {
     pub(crate) tip: watch::Receiver<Tip>,
     /// Held while waits are read: that takes long, and one after the other leaves room for the rest.
     pub(crate) waits: Mutex<()>,
+    /// Who may hand in how many transactions.
+    pub(crate) quotas: Quotas,
     /// Whether `blockhie.v1.Peer` is served beside the frozen contract.
     pub(crate) bulk: bool,
     pub(crate) sync: watch::Receiver<SyncReport>,
@@ -88,8 +91,19 @@ impl Services {
     }
 
     async fn take_tx(&self, from: Option<PeerId>, tx: Transaction<Unverified>) -> Result<TxHash, ServiceError> {
+        let exhausted = |message: String| ServiceError::new(ErrorClass::Exhausted, message);
+        // What every peer relays is new once.
+        let is_new = !self.verifier.has_seen(&tx.hash());
+        if let Some(peer) = from.filter(|_| is_new) {
+            self.quotas.relayed(peer, Instant::now()).map_err(exhausted)?;
+        }
         match self.verifier.verify(tx).await {
-            Some(Ok(tx)) => self.engine.submit(from, tx).await,
+            Some(Ok(tx)) => {
+                if is_new {
+                    self.quotas.sent(*tx.from(), Instant::now()).map_err(exhausted)?;
+                }
+                self.engine.submit(from, tx).await
+            }
             Some(Err(error)) => {
                 let reason = error.to_string();
                 self.score(from, &reason);
@@ -130,9 +144,14 @@ impl PeerService for Services {
         futures::future::ready(answer).boxed()
     }
 
-    fn exchange_nodes(&self, _: SocketAddr, nodes: Vec<SocketAddr>) -> Answer<'_, Vec<SocketAddr>> {
-        self.peers.learn(&nodes);
-        futures::future::ready(Ok(self.peers.known())).boxed()
+    fn exchange_nodes(&self, remote: SocketAddr, nodes: Vec<SocketAddr>) -> Answer<'_, Vec<SocketAddr>> {
+        let answer = if self.peers.may_exchange(remote) {
+            self.peers.learn(&nodes, remote);
+            Ok(self.peers.known())
+        } else {
+            Err(ServiceError::new(ErrorClass::Exhausted, "addresses were exchanged a moment ago; try again later"))
+        };
+        futures::future::ready(answer).boxed()
     }
 
     fn block_from(&self, query: BlockQuery) -> Answer<'_, Option<UncheckedBlock>> {

@@ -1,9 +1,10 @@
 //! The signature pool: transactions from everywhere, verified in batches on their own threads before they queue for the
 //! engine.
 
-use blockhie_core::{ChainId, ChainKind, Transaction, TxError, Unverified, Verified, verify_batch};
+use blockhie_core::{ChainId, ChainKind, Transaction, TxError, TxHash, Unverified, Verified, verify_batch};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -21,8 +22,34 @@ type Verdict = Result<Transaction<Verified>, TxError>;
 /// Transactions of one caller, at most a batch, and where the verdicts go.
 type Job = (Vec<Transaction<Unverified>>, oneshot::Sender<Vec<Verdict>>);
 
+/// Hashes of transactions that were verified, at most: each comes once from every peer, within seconds. 4 MiB.
+const SEEN: usize = 65_536;
+
+/// The newest hashes that were verified.
+#[derive(Default)]
+struct Seen {
+    hashes: BTreeSet<TxHash>,
+    order: VecDeque<TxHash>,
+}
+
+impl Seen {
+    fn insert(&mut self, hash: TxHash) {
+        if self.hashes.insert(hash) {
+            self.order.push_back(hash);
+        }
+        if self.order.len() > SEEN
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.hashes.remove(&oldest);
+        }
+    }
+}
+
 /// The pool. Its threads end when it is dropped.
 pub(crate) struct Verifier {
+    chain: ChainId,
+    kind: ChainKind,
+    seen: Mutex<Seen>,
     queue: Option<SyncSender<Job>>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -38,14 +65,31 @@ impl Verifier {
             let run = move || work(&jobs, &chain, kind);
             threads.push(std::thread::Builder::new().name(format!("verify-{index}")).spawn(run)?);
         }
-        Ok(Self { queue: Some(queue), threads })
+        Ok(Self { chain, kind, seen: Mutex::default(), queue: Some(queue), threads })
     }
 
-    /// The verdict on one transaction; `None` when there is no room now.
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a transaction of this hash was verified lately.
+    pub(crate) fn has_seen(&self, hash: &TxHash) -> bool {
+        self.seen().hashes.contains(hash)
+    }
+
+    /// The verdict on one transaction; `None` when there is no room now. A signature is looked at once, however often
+    /// the transaction comes.
     pub(crate) async fn verify(&self, tx: Transaction<Unverified>) -> Option<Verdict> {
+        if self.has_seen(&tx.hash()) {
+            return Some(tx.verify_again(&self.chain, self.kind));
+        }
         let (sender, verdict) = oneshot::channel();
         self.queue.as_ref()?.try_send((vec![tx], sender)).ok()?;
-        verdict.await.ok()?.pop()
+        let verdict = verdict.await.ok()?.pop()?;
+        if let Ok(tx) = &verdict {
+            self.seen().insert(tx.hash());
+        }
+        Some(verdict)
     }
 
     /// The verdicts on many, in order; waits for room. `None` when the pool is gone.
@@ -114,5 +158,38 @@ fn work(jobs: &Mutex<Receiver<Job>>, chain: &ChainId, kind: ChainKind) {
             // A caller that gave up does not wait for it.
             drop(sender.send(verdicts.by_ref().take(count).collect()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use blockhie_core::{Hash32, SecretKey};
+    use bytes::Bytes;
+
+    #[tokio::test]
+    async fn a_hash_that_was_seen_spares_the_signature_and_nothing_else() {
+        let chain = Hash32([1; 32]);
+        let verifier = Verifier::start(chain, ChainKind::Emr).unwrap();
+        let good = Transaction::sign(&chain, &SecretKey::from_seed([1; 32]), 5, 1, None, b"x");
+        assert!(!verifier.has_seen(&good.hash()));
+        for _ in 0..2 {
+            assert_eq!(verifier.verify(good.clone().into_unverified()).await, Some(Ok(good.clone())));
+            assert!(verifier.has_seen(&good.hash()));
+        }
+        // Other bytes that claim its hash.
+        let mut body = good.body().to_vec();
+        body[3] ^= 1;
+        let forged = Transaction::new(5, 1, *good.from(), None, Bytes::from(body), good.hash());
+        assert!(matches!(verifier.verify(forged).await, Some(Err(TxError::Hash { .. }))));
+        let false_signature = Transaction::sign(&Hash32([2; 32]), &SecretKey::from_seed([1; 32]), 5, 1, None, b"x");
+        assert!(matches!(verifier.verify(false_signature.clone().into_unverified()).await, Some(Err(_))));
+        assert!(!verifier.has_seen(&false_signature.hash()));
+        for n in 0..=u32::try_from(SEEN).unwrap() {
+            let mut hash = [0; 32];
+            hash[..4].copy_from_slice(&n.to_be_bytes());
+            verifier.seen().insert(Hash32(hash));
+        }
+        assert!(verifier.seen().hashes.len() == SEEN && !verifier.has_seen(&good.hash()));
     }
 }

@@ -6,6 +6,7 @@
 //! [`serve`] runs all services with health and reflection under explicit [`Limits`]; [`PeerClient`] and
 //! [`LedgerClient`] are the other side.
 
+pub mod bucket;
 pub mod bulk;
 pub mod client;
 pub mod codec;
@@ -17,6 +18,7 @@ pub mod pb;
 pub mod server;
 pub mod service;
 
+pub use bucket::{Bucket, Rate};
 pub use bulk::{BlockList, BlockStream, Blocks, BulkService, Locator, SignedHeader, WholeBlock};
 pub use client::{LedgerClient, PeerClient, TipStream};
 pub use convert::ConversionError;

@@ -1,5 +1,6 @@
 //! Every bound of the transport, each with its reason.
 
+use crate::bucket::Rate;
 use blockhie_core::limits::{MAX_BLOCK_TRANSACTIONS, MAX_RECEIPT_BYTES};
 use std::time::Duration;
 
@@ -47,26 +48,56 @@ pub const MAX_PIECE_BYTES: usize = 256 << 10;
 pub const MAX_PIECE_TRANSACTIONS: usize = 1_024;
 /// Characters of an error text on the wire: it travels in a header, and clients refuse headers above 16 KB.
 pub const MAX_STATUS_CHARS: usize = 1_000;
-/// HTTP/2 window of one stream, bytes: with the default, streams reach half the speed.
+/// HTTP/2 window of one stream of a client, bytes: with the default, streams reach half the speed.
 pub const STREAM_WINDOW: u32 = 4 << 20;
-/// HTTP/2 window of a connection, bytes.
+/// HTTP/2 window of a client's connection, bytes.
 pub const CONNECTION_WINDOW: u32 = 8 << 20;
+/// The same of a server: one request of the largest size. What is not read yet lies in memory, for each stranger's
+/// connection.
+pub const SERVER_STREAM_WINDOW: u32 = 1 << 20;
+/// See [`SERVER_STREAM_WINDOW`].
+pub const SERVER_CONNECTION_WINDOW: u32 = 2 << 20;
 /// Bytes of request headers.
 pub const MAX_HEADER_LIST_BYTES: u32 = 16 << 10;
 /// Streams that a client opened and reset before they were accepted (rapid reset), before the connection is closed.
 pub const MAX_PENDING_RESETS: usize = 20;
+/// What a refusal costs a connection, in tokens of [`Limits::conduct`]: a message that is wrong and will stay so …
+pub const COST_INVALID: u32 = 8;
+/// … a request that was reset before its answer (rapid reset, after it was accepted) …
+pub const COST_ABANDONED: u32 = 2;
+/// … and a block or transaction that comes too early: an honest peer of a node that is behind sends one now and then.
+pub const COST_NOT_YET: u32 = 1;
+/// How long a request of a connection in debt waits for its refusal. With its 32 streams a connection gets 32 refusals a
+/// second then, which cost next to nothing.
+pub const DEBT_PAUSE: Duration = Duration::from_secs(1);
+/// Requests in debt after which the connection is closed.
+pub const MAX_IN_DEBT: u32 = 64;
+/// Addresses whose new connections are counted, at most. Beyond, those that did nothing lately are forgotten.
+pub const MAX_ARRIVALS: usize = 4_096;
 
 /// What a server allows. The defaults are what the threat page asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Connections from one IP address (64): one host cannot take all of them. Tests on loopback may need more.
     pub connections_per_address: usize,
-    /// Connections in all (1,024): each costs a descriptor and up to [`CONNECTION_WINDOW`] of memory.
+    /// Connections in all (1,024): each costs a descriptor and up to [`SERVER_CONNECTION_WINDOW`] of memory.
     pub connections: usize,
+    /// New connections from one IP address (512, then 64 a second): closing a connection must not be a way out of debt.
+    pub arrivals: Rate,
     /// Streams open at once on one connection (32).
     pub streams_per_connection: u32,
-    /// Requests worked on at once, in all (1,024); more are refused with RESOURCE_EXHAUSTED instead of queueing.
+    /// Requests worked on at once, in all (1,024), counted from when all of a request is there; more are refused with
+    /// RESOURCE_EXHAUSTED instead of queueing, but for a connection that has none: many cannot shut out the others.
     pub requests: usize,
+    /// Bytes of unfinished requests on one connection (4 MiB): its 32 streams with 128 KiB each.
+    pub bytes_per_connection: usize,
+    /// Bytes of unfinished requests in all (64 MiB). Without it 100 connections that never finish hold gigabytes.
+    pub bytes: usize,
+    /// Bytes that a connection may hold even then (256 KiB): the largest block fits.
+    pub bytes_reserved: usize,
+    /// What a connection may send that is refused (512 tokens, then 32 a second; see [`COST_INVALID`]). In debt it is
+    /// answered late and without work, and then closed. Nobody else is touched, so that it holds on loopback as well.
+    pub conduct: Rate,
     /// A request that takes longer than this is given up (10 s). A watch stream is not a request that takes long.
     pub request_time: Duration,
     /// A connection that has not begun to speak HTTP/2 by then is closed (3 s).
@@ -84,8 +115,13 @@ impl Default for Limits {
         Self {
             connections_per_address: 64,
             connections: 1_024,
+            arrivals: Rate { burst: 512, per_second: 64 },
             streams_per_connection: 32,
             requests: 1_024,
+            bytes_per_connection: 4 << 20,
+            bytes: 64 << 20,
+            bytes_reserved: 256 << 10,
+            conduct: Rate { burst: 512, per_second: 32 },
             request_time: Duration::from_secs(10),
             handshake_time: Duration::from_secs(3),
             keepalive_every: Duration::from_secs(20),
@@ -139,14 +175,17 @@ mod tests {
         // A wait takes at most 10 bytes, the rest of a block's row at most 80.
         const { assert!(20 * MAX_WAITS + 80 * (MAX_WAIT_BLOCKS as usize) < MAX_MESSAGE_BYTES) };
         const { assert!(MAX_BLOCK_HASHES <= MAX_WAITS && (MAX_WAIT_BLOCKS as usize) + 3 < MAX_MESSAGE_FIELDS) };
-        const { assert!(STREAM_WINDOW <= CONNECTION_WINDOW) };
         // A preimage, a signature and 12 bytes of tags and lengths.
         const { assert!((240 + 64 + 12) * MAX_HEADERS_PIECE < MAX_MESSAGE_BYTES) };
         const { assert!(MAX_HEADERS_PIECE < MAX_LOCATED_HEADERS as usize && MAX_LOCATOR < MAX_MESSAGE_FIELDS) };
         const { assert!(MAX_PIECE_BYTES + MAX_BODY_BYTES + 250 * MAX_PIECE_TRANSACTIONS < MAX_MESSAGE_BYTES) };
         const { assert!(MAX_BODIES_BLOCKS < MAX_MESSAGE_FIELDS && MAX_PIECE_TRANSACTIONS < MAX_MESSAGE_FIELDS) };
+        const { assert!(STREAM_WINDOW <= CONNECTION_WINDOW && SERVER_STREAM_WINDOW <= SERVER_CONNECTION_WINDOW) };
+        const { assert!(MAX_MESSAGE_BYTES <= SERVER_STREAM_WINDOW as usize, "a message comes in one round trip") };
         let limits = Limits::default();
         assert!(limits.connections_per_address < limits.connections);
-        assert!(limits.drain_time < limits.request_time);
+        assert!(limits.drain_time < limits.request_time && DEBT_PAUSE < limits.request_time);
+        assert!(LONGEST_BLOCK < limits.bytes_reserved && 2 * MAX_MESSAGE_BYTES < limits.bytes_per_connection);
+        assert!(limits.bytes_per_connection < limits.bytes);
     }
 }

@@ -42,22 +42,35 @@ pub fn text(path: &Path) -> &str {
 
 /// Two members of one genesis with short blocks: their data folders.
 pub fn two_members(root: &Path) -> [PathBuf; 2] {
+    let made = members(root, &["a", "b"], "300");
+    let [a, b] = &made[..] else { panic!("two") };
+    [a.0.clone(), b.0.clone()]
+}
+
+/// Members of one genesis: their data folders and keys.
+pub fn members(root: &Path, names: &[&str], interval_ms: &str) -> Vec<(PathBuf, SecretKey)> {
     let genesis = root.join("genesis.toml");
-    let keys = ["a", "b"].map(|name| {
-        let path = root.join(format!("{name}.key"));
-        let secret: SecretKey = keyfile::generate(&path).expect("a key");
-        (path, format!("{name}={}", secret.public()))
-    });
-    let mut args = vec!["genesis", "--name", "test", "--interval-ms", "300", "--out", text(&genesis)];
-    for (_, member) in &keys {
+    let keys: Vec<(PathBuf, SecretKey)> = names
+        .iter()
+        .map(|name| {
+            let path = root.join(format!("{name}.key"));
+            let secret = keyfile::generate(&path).expect("a key");
+            (path, secret)
+        })
+        .collect();
+    let named: Vec<String> =
+        names.iter().zip(&keys).map(|(name, (_, secret))| format!("{name}={}", secret.public())).collect();
+    let mut args = vec!["genesis", "--name", "test", "--interval-ms", interval_ms, "--out", text(&genesis)];
+    for member in &named {
         args.extend(["--member", member]);
     }
     succeed(&args);
-    let dirs = ["a", "b"].map(|name| root.join(name));
-    for (dir, (key, _)) in dirs.iter().zip(&keys) {
-        succeed(&["init", "--data-dir", text(dir), "--genesis", text(&genesis), "--key", text(key)]);
-    }
-    dirs
+    let init = |(name, (key, secret)): (&&str, &(PathBuf, SecretKey))| {
+        let dir = root.join(name);
+        succeed(&["init", "--data-dir", text(&dir), "--genesis", text(&genesis), "--key", text(key)]);
+        (dir, secret.clone())
+    };
+    names.iter().zip(&keys).map(init).collect()
 }
 
 /// A running node. Killed when dropped.
@@ -70,8 +83,13 @@ pub struct Running {
 impl Running {
     /// Starts a node and waits for its line.
     pub fn start(dir: &Path, peers: &[&str]) -> Self {
+        Self::start_at(dir, "127.0.0.1:0", peers)
+    }
+
+    /// The same, at an address.
+    pub fn start_at(dir: &Path, listen: &str, peers: &[&str]) -> Self {
         let mut command = emr_node();
-        command.args(["run", "--listen", "127.0.0.1:0", "--data-dir", text(dir)]);
+        command.args(["run", "--listen", listen, "--data-dir", text(dir)]);
         for peer in peers {
             command.args(["--peer", peer]);
         }

@@ -85,7 +85,7 @@ fn values_come_back(store: &dyn Store) {
         transactions: vec![tx.hash],
         miner_seen: Some(7),
     };
-    let peer = PeerRow { address: "127.0.0.1:9".into(), last_seen_ms: 3 };
+    let peer = PeerRow { address: "127.0.0.1:9".into(), since_ms: 2, last_seen_ms: 3 };
     let mut meta = store.snapshot().meta().expect("a new store has its meta");
     assert_eq!(meta, Meta::new(&genesis()));
     meta.tip = Some(hash(3));

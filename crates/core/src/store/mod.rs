@@ -164,6 +164,8 @@ impl Meta {
 pub struct PeerRow {
     /// `ip:port`.
     pub address: String,
+    /// When it first answered, ms since the epoch.
+    pub since_ms: u64,
     /// When it last answered, ms since the epoch.
     pub last_seen_ms: u64,
 }

@@ -12,6 +12,10 @@ struct World {
 }
 
 fn world() -> World {
+    world_at(SocketAddr::from(([127, 0, 0, 1], 9)))
+}
+
+fn world_at(listen: SocketAddr) -> World {
     let tip = Tip {
         height: 0,
         hash: Hash32::ZERO,
@@ -28,11 +32,13 @@ fn world() -> World {
         chain: Hash32([1; 32]),
         bulk: None,
         nonce: 1,
-        listen: SocketAddr::from(([127, 0, 0, 1], 9)),
+        listen,
         tip: watch::channel(tip).1,
         engine: EngineHandle { commands: engine_commands },
         verifier: Arc::new(Verifier::start(Hash32([1; 32]), ChainKind::Emr).unwrap()),
         stop,
+        remembered: Vec::new(),
+        seed: 1,
     });
     let (commands, receiver) = mpsc::channel(64);
     tokio::spawn(peers.clone().route(receiver));
@@ -133,4 +139,78 @@ fn an_error_that_a_peer_answers_means_that_it_has_nothing() {
     }
     let silent = ClientError::Unreachable { address: address.clone(), reason: "gone".into() };
     assert!(matches!(ask_error(&silent), Some(AskError::Unreachable(_))));
+}
+
+/// What a stranger tells is called only where it leads to another machine's own port.
+#[tokio::test]
+async fn addresses_that_lead_inside_are_never_called() {
+    let inside = [
+        "127.0.0.1:7401",
+        "127.9.9.9:7401",
+        "0.0.0.0:7401",
+        "0.1.2.3:7401",
+        "169.254.169.254:8080",
+        "192.0.0.192:8080",
+        "100.100.100.200:8080",
+        "224.0.0.1:7401",
+        "255.255.255.255:7401",
+        "10.0.0.7:22",
+        "10.0.0.7:0",
+        "[::1]:7401",
+        "[::]:7401",
+        "[::127.0.0.1]:7401",
+        "[::ffff:127.0.0.1]:7401",
+        "[::ffff:169.254.169.254]:8080",
+        "[64:ff9b::7f00:1]:7401",
+        "[2002:7f00:1::1]:7401",
+        "[2001:0:7f00:1::1]:7401",
+        "[fe80::1]:7401",
+        "[ff02::1]:7401",
+        "[fd00:ec2::254]:8080",
+    ];
+    let world = world_at(SocketAddr::from(([10, 0, 0, 1], 7_401)));
+    tokio::spawn(world.peers.clone().fill());
+    let source = SocketAddr::from(([10, 0, 0, 2], 50_000));
+    for text in inside {
+        let address = text.parse().unwrap();
+        assert!(!gossip::may_dial(&address, false), "{text}");
+        world.peers.learn(&[address], source);
+    }
+    let fair = SocketAddr::from(([10, 200, 0, 2], 7_401));
+    world.peers.learn(&[fair], source);
+    world.until(|world| !world.peers.outbound().is_empty()).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(world.peers.outbound().into_iter().collect::<Vec<_>>(), [fair]);
+    // In development, where this node itself listens on loopback, that is allowed, and nothing else.
+    let allowed = inside.iter().filter(|text| gossip::may_dial(&text.parse().unwrap(), true)).count();
+    assert_eq!(allowed, 4, "127.0.0.1, 127.9.9.9, ::1 and the first as IPv6");
+}
+
+#[tokio::test]
+async fn strangers_who_come_take_no_place_of_those_that_are_chosen() {
+    let world = world();
+    let hello = |nonce| Hello { chain_id: world.peers.chain, height: 0, work: [0; 32], listen_port: 7_401, nonce };
+    for n in 0..200u8 {
+        let remote = SocketAddr::from(([127, 1, n, 1], 50_000));
+        world.peers.greeted(remote, &hello(u64::from(n) + 10));
+    }
+    let listed = world.peers.list(false).len();
+    assert_eq!(listed, MAX_REVERSE);
+    let fair = SocketAddr::from(([127, 2, 0, 1], 7_401));
+    world.peers.learn(&[fair], SocketAddr::from(([127, 2, 0, 2], 50_000)));
+    tokio::spawn(world.peers.clone().fill());
+    world.until(|world| world.peers.outbound().contains(&fair)).await;
+}
+
+#[tokio::test]
+async fn addresses_are_exchanged_now_and_then() {
+    let world = world();
+    let (host, port) = (|port| SocketAddr::from(([192, 0, 2, 9], port)), 50_000);
+    let taken = (0..100).filter(|_| world.peers.may_exchange(host(port))).count();
+    assert!((16..20).contains(&taken), "{taken}");
+    assert!(!world.peers.may_exchange(host(port + 1)), "another connection of the same host");
+    assert!(world.peers.may_exchange(SocketAddr::from(([192, 0, 2, 10], port))));
+    let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
+    assert!((0..100).filter(|_| world.peers.may_exchange(local(1))).count() < 20);
+    assert!(world.peers.may_exchange(local(2)), "programs of one machine share its address");
 }

@@ -1,6 +1,6 @@
 //! What operators are told of the peers.
 
-use super::{Entry, Peers, lock};
+use super::{Entry, Peers, Role, lock};
 use blockhie_engine::PeerId;
 use blockhie_transport::PeerInfo;
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ impl Peers {
             work: entry.and_then(|entry| entry.work),
             connected: entry.is_some_and(|entry| entry.connected),
             incoming: incoming.contains(peer),
-            named: entry.is_some_and(|entry| entry.named),
+            named: entry.is_some_and(|entry| entry.role == Role::Named),
             score: entry.map_or(0, |entry| entry.score),
             left_alone: shunned.get(peer).map(|(left, _)| *left),
             banned: shunned.get(peer).is_some_and(|(_, banned)| *banned),

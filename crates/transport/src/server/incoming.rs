@@ -1,6 +1,8 @@
 //! Accepting connections: caps for each address and in all, and a time limit for the first bytes.
 
-use crate::limits::Limits;
+use super::conduct::{Conduct, Line};
+use crate::bucket::{Bucket, Rate};
+use crate::limits::{Limits, MAX_ARRIVALS};
 use futures::Stream;
 use std::collections::HashMap;
 use std::io;
@@ -8,11 +10,11 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Sleep;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
 
 /// What an HTTP/2 client sends before anything else (RFC 9113, 3.4). hyper's keepalive begins only after it.
 const PREFACE_LEN: usize = 24;
@@ -24,6 +26,8 @@ struct Counter {
     per_address: usize,
     total: usize,
     open: Mutex<HashMap<IpAddr, usize>>,
+    rate: Rate,
+    arrivals: Mutex<HashMap<IpAddr, Bucket>>,
 }
 
 impl Counter {
@@ -31,6 +35,9 @@ impl Counter {
     fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         // One host must not count twice by writing its IPv4 address as IPv6.
         let address = address.to_canonical();
+        if !self.may_arrive(address, Instant::now()) {
+            return None;
+        }
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let total: usize = open.values().sum();
         let here = open.get(&address).copied().unwrap_or(0);
@@ -39,6 +46,18 @@ impl Counter {
         }
         open.insert(address, here + 1);
         Some(Place { counter: Arc::clone(self), address })
+    }
+
+    /// Whether this address opens connections at a fair rate.
+    fn may_arrive(&self, address: IpAddr, now: Instant) -> bool {
+        let mut arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
+        if arrivals.len() >= MAX_ARRIVALS && !arrivals.contains_key(&address) {
+            arrivals.retain(|_, bucket| !bucket.is_full(self.rate, now));
+            if arrivals.len() >= MAX_ARRIVALS {
+                arrivals.clear();
+            }
+        }
+        arrivals.entry(address).or_insert_with(|| Bucket::full(self.rate, now)).take(1, self.rate, now)
     }
 }
 
@@ -62,16 +81,21 @@ impl Drop for Place {
 
 /// The connections that may be served.
 pub(super) fn incoming(listener: TcpListener, limits: &Limits) -> impl Stream<Item = io::Result<Guarded>> {
-    let counter =
-        Counter { per_address: limits.connections_per_address, total: limits.connections, open: Mutex::default() };
-    let handshake = limits.handshake_time;
-    futures::stream::unfold((listener, Arc::new(counter)), move |(listener, counter)| async move {
-        let guarded = accept(&listener, &counter, handshake).await;
-        Some((Ok(guarded), (listener, counter)))
+    let counter = Counter {
+        per_address: limits.connections_per_address,
+        total: limits.connections,
+        open: Mutex::default(),
+        rate: limits.arrivals,
+        arrivals: Mutex::default(),
+    };
+    let state = (listener, Arc::new(counter), limits.clone());
+    futures::stream::unfold(state, move |(listener, counter, limits)| async move {
+        let guarded = accept(&listener, &counter, &limits).await;
+        Some((Ok(guarded), (listener, counter, limits)))
     })
 }
 
-async fn accept(listener: &TcpListener, counter: &Arc<Counter>, handshake: Duration) -> Guarded {
+async fn accept(listener: &TcpListener, counter: &Arc<Counter>, limits: &Limits) -> Guarded {
     loop {
         let (stream, remote) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -88,29 +112,35 @@ async fn accept(listener: &TcpListener, counter: &Arc<Counter>, handshake: Durat
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%remote, %error, "nodelay not set");
         }
-        let deadline = Some(Box::pin(tokio::time::sleep(handshake)));
-        return Guarded { stream, deadline, missing: PREFACE_LEN, _place: place };
+        let deadline = Some(Box::pin(tokio::time::sleep(limits.handshake_time)));
+        let line = Line { tcp: stream.connect_info(), conduct: Arc::new(Conduct::new(limits)) };
+        return Guarded { stream, deadline, missing: PREFACE_LEN, line, _place: place };
     }
 }
 
-/// A connection that counts, and that fails when its first [`PREFACE_LEN`] bytes do not come in time.
+/// A connection that counts, that fails when its first [`PREFACE_LEN`] bytes do not come in time, and that ends when its
+/// requests say so.
 pub(super) struct Guarded {
     stream: TcpStream,
     deadline: Option<Pin<Box<Sleep>>>,
     missing: usize,
+    line: Line,
     _place: Place,
 }
 
 impl Connected for Guarded {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = Line;
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+    fn connect_info(&self) -> Line {
+        self.line.clone()
     }
 }
 
 impl AsyncRead for Guarded {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.line.conduct.is_closed(cx.waker()) {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "too much was refused")));
+        }
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         let Some(deadline) = &mut self.deadline else { return read };
@@ -160,9 +190,28 @@ impl AsyncWrite for Guarded {
 mod tests {
     use super::*;
 
+    fn counter(rate: Rate) -> Counter {
+        Counter { per_address: 2, total: 3, open: Mutex::default(), rate, arrivals: Mutex::default() }
+    }
+
+    #[test]
+    fn an_address_that_comes_and_goes_too_fast_has_to_wait() {
+        let counter = Arc::new(counter(Rate { burst: 3, per_second: 1 }));
+        let address = |n: u8| IpAddr::from([10, 0, n, 1]);
+        for _ in 0..3 {
+            assert!(counter.take(address(0)).is_some(), "closed again at once");
+        }
+        assert!(counter.take(address(0)).is_none() && counter.take(address(1)).is_some());
+        assert!(counter.may_arrive(address(0), Instant::now() + Duration::from_secs(1)));
+        for n in 0..2 * u32::try_from(MAX_ARRIVALS).unwrap() {
+            counter.may_arrive(IpAddr::from(n.to_be_bytes()), Instant::now());
+        }
+        assert!(counter.arrivals.lock().unwrap().len() <= MAX_ARRIVALS);
+    }
+
     #[test]
     fn places_are_counted_and_given_back() {
-        let counter = Arc::new(Counter { per_address: 2, total: 3, open: Mutex::default() });
+        let counter = Arc::new(counter(Rate { burst: 100, per_second: 0 }));
         let [a, b, c]: [IpAddr; 3] = ["10.0.0.1", "10.0.0.2", "::ffff:10.0.0.1"].map(|text| text.parse().unwrap());
         let first = counter.take(a).unwrap();
         let second = counter.take(c).unwrap();

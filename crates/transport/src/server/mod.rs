@@ -1,14 +1,16 @@
 //! The server: all services, health and reflection on one listener, under explicit limits.
 
 mod bulk;
+mod conduct;
+mod guard;
 mod incoming;
 mod ledger;
 mod peer;
 
 use crate::error::ServeError;
 use crate::limits::{
-    CONNECTION_WINDOW, Limits, MAX_ANSWER_BYTES, MAX_HEADER_LIST_BYTES, MAX_MESSAGE_BYTES, MAX_PENDING_RESETS,
-    STREAM_WINDOW,
+    Limits, MAX_ANSWER_BYTES, MAX_HEADER_LIST_BYTES, MAX_MESSAGE_BYTES, MAX_PENDING_RESETS, SERVER_CONNECTION_WINDOW,
+    SERVER_STREAM_WINDOW,
 };
 use crate::pb::DESCRIPTORS;
 use crate::pb::discovery_server::DiscoveryServer;
@@ -17,6 +19,7 @@ use crate::pb::v1::ledger_server::LedgerServer;
 use crate::pb::v1::peer_server::PeerServer;
 use crate::service::{LedgerService, PeerService};
 use bulk::BulkDoor;
+use guard::GuardLayer;
 use incoming::incoming;
 use ledger::LedgerDoor;
 use peer::PeerDoor;
@@ -27,7 +30,6 @@ use tonic::transport::Server;
 use tonic::transport::server::Router;
 use tonic_health::ServingStatus;
 use tower::layer::util::{Identity, Stack};
-use tower::limit::GlobalConcurrencyLimitLayer;
 
 /// Serves with the default [`Limits`] until `shutdown` completes.
 ///
@@ -89,7 +91,7 @@ pub async fn serve_with(
     Ok(())
 }
 
-type LimitedRouter = Router<Stack<GlobalConcurrencyLimitLayer, Identity>>;
+type LimitedRouter = Router<Stack<GuardLayer, Identity>>;
 
 fn router(
     peers: Arc<dyn PeerService>,
@@ -97,18 +99,17 @@ fn router(
     limits: &Limits,
     stopped: watch::Receiver<bool>,
 ) -> LimitedRouter {
+    let guard = GuardLayer::new(limits, Arc::clone(&peers));
     let discovery = DiscoveryServer::new(PeerDoor::new(Arc::clone(&peers)));
     let synchronization = SynchronizationServer::new(PeerDoor::new(Arc::clone(&peers)));
     let bulk = BulkDoor::of(peers, &stopped, limits.request_time).map(PeerServer::new);
     let ledger = LedgerServer::new(LedgerDoor::new(ledger, stopped));
     Server::builder()
-        .layer(GlobalConcurrencyLimitLayer::new(limits.requests))
-        // With no permit left a request is refused at once instead of waiting for one.
-        .load_shed(true)
+        .layer(guard)
         .timeout(limits.request_time)
         .max_concurrent_streams(limits.streams_per_connection)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_stream_window_size(SERVER_STREAM_WINDOW)
+        .initial_connection_window_size(SERVER_CONNECTION_WINDOW)
         .http2_keepalive_interval(Some(limits.keepalive_every))
         .http2_keepalive_timeout(Some(limits.keepalive_time))
         .http2_max_header_list_size(MAX_HEADER_LIST_BYTES)

@@ -3,10 +3,11 @@
 use crate::fake::{HANGS, Node, transaction};
 use blockhie_core::limits::MAX_RECEIPT_BYTES;
 use blockhie_core::{ErrorClass, Hash32};
-use blockhie_transport::limits::{MAX_ANSWER_BYTES, MAX_MESSAGE_BYTES};
+use blockhie_transport::codec::BoundedCodec;
+use blockhie_transport::limits::{DEBT_PAUSE, MAX_ANSWER_BYTES, MAX_IN_DEBT, MAX_MESSAGE_BYTES};
 use blockhie_transport::pb::synchronization_client::SynchronizationClient;
 use blockhie_transport::pb::{self, v1};
-use blockhie_transport::{ClientLimits, LedgerClient, Limits, PeerClient};
+use blockhie_transport::{ClientLimits, LedgerClient, Limits, PeerClient, Rate};
 use bytes::Bytes;
 use futures::StreamExt;
 use prost::Message;
@@ -14,7 +15,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tonic::Code;
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
 
 fn short(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
@@ -43,6 +47,9 @@ async fn messages_above_1_mib_are_refused_and_the_server_lives() {
         assert_eq!(status.code(), Code::OutOfRange, "{size}: {status}");
     }
     assert_eq!(node.fake.calls(), 0);
+    let told = node.fake.refused.lock().unwrap().clone();
+    let oversize = told.iter().filter(|text| text.starts_with("message: expected at most 1048576 bytes")).count();
+    assert_eq!(oversize, 2, "whoever sends them is scored: {told:?}");
     assert!(client.transaction_to(pb::Transaction::from(&transaction(1))).await.is_ok());
     node.stop().await.unwrap();
 }
@@ -123,6 +130,10 @@ async fn more_requests_than_allowed_are_refused_at_once() {
     let other = PeerClient::connect(node.address).await.unwrap();
     let hanging = tokio::spawn(async move { client.transaction_to(&transaction(HANGS)).await });
     let begin = Instant::now();
+    tokio::time::sleep(short(200)).await;
+    assert!(other.exchange_nodes(&[]).await.is_ok(), "who has none gets a place all the same");
+    let second = other.clone();
+    let hanging_too = tokio::spawn(async move { second.transaction_to(&transaction(HANGS)).await });
     loop {
         match other.exchange_nodes(&[]).await {
             Err(error) => {
@@ -132,6 +143,7 @@ async fn more_requests_than_allowed_are_refused_at_once() {
             Ok(_) => assert!(begin.elapsed() < Duration::from_secs(5), "the limit counts all connections together"),
         }
     }
+    hanging_too.abort();
     hanging.abort();
     let begin = Instant::now();
     while other.exchange_nodes(&[]).await.is_err() {
@@ -179,4 +191,108 @@ async fn shutdown_ends_streams_and_does_not_wait_for_ever() {
     node.stop().await.unwrap();
     assert!(begin.elapsed() < Duration::from_secs(5), "a request that hangs does not hold it up");
     hanging.abort();
+}
+
+/// A request to `path` that sends these bytes and does not end.
+async fn unfinished(channel: Channel, path: &'static str, bytes: usize) -> Status {
+    let message = pb::Message { value: Some(Bytes::from(vec![1; bytes])) };
+    let endless = futures::stream::iter([message]).chain(futures::stream::pending());
+    let mut grpc = Grpc::new(channel).max_encoding_message_size(4 << 20);
+    grpc.ready().await.unwrap();
+    let codec = BoundedCodec::<pb::Message, pb::Message>::default();
+    grpc.client_streaming(Request::new(endless), PathAndQuery::from_static(path), codec).await.unwrap_err()
+}
+
+const HELLO: &str = "/Discovery/Hello";
+
+#[tokio::test]
+async fn a_request_that_is_never_finished_takes_no_place_and_ends_in_time() {
+    let node = Node::start(Limits { requests: 1, request_time: short(1_500), ..Limits::default() }).await;
+    let channel = node.channel().await;
+    let begin = Instant::now();
+    let endless: Vec<_> = (0..20).map(|_| tokio::spawn(unfinished(channel.clone(), HELLO, 10))).collect();
+    tokio::time::sleep(short(200)).await;
+    let client = PeerClient::connect(node.address).await.unwrap();
+    for _ in 0..20 {
+        assert!(client.exchange_nodes(&[]).await.is_ok());
+    }
+    for request in endless {
+        let status = request.await.unwrap();
+        assert!(matches!(status.code(), Code::Cancelled | Code::DeadlineExceeded), "{status}");
+    }
+    assert!(begin.elapsed() < Duration::from_secs(5), "by the server");
+    node.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn bytes_of_unfinished_requests_are_bounded_for_a_connection_and_in_all() {
+    let limits = Limits {
+        bytes_per_connection: 500_000,
+        bytes: 600_000,
+        bytes_reserved: 50_000,
+        request_time: Duration::from_secs(3),
+        ..Limits::default()
+    };
+    let node = Node::start(limits).await;
+    let (greedy, other) = (node.channel().await, node.channel().await);
+    let first = tokio::spawn(unfinished(greedy.clone(), HELLO, 400_000));
+    tokio::time::sleep(short(200)).await;
+    let begin = Instant::now();
+    assert_eq!(unfinished(greedy, HELLO, 200_000).await.code(), Code::ResourceExhausted);
+    assert_eq!(unfinished(other.clone(), HELLO, 250_000).await.code(), Code::ResourceExhausted, "in all");
+    assert!(begin.elapsed() < Duration::from_secs(2), "at once");
+    let small = tokio::spawn(unfinished(other, HELLO, 20_000));
+    tokio::time::sleep(short(200)).await;
+    assert!(!first.is_finished() && !small.is_finished(), "what keeps within its bounds is waited for");
+    let client = PeerClient::connect(node.address).await.unwrap();
+    assert!(client.transaction_to(&transaction(1)).await.is_ok());
+    node.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_sends_what_is_refused_is_answered_late_and_then_cut_off() {
+    let limits = Limits { conduct: Rate { burst: 80, per_second: 0 }, ..Limits::default() };
+    let node = Node::start(limits).await;
+    let channel = node.channel().await;
+    let mut client = SynchronizationClient::new(channel.clone());
+    let honest = PeerClient::connect(node.address).await.unwrap();
+    for _ in 0..10 {
+        let status = client.block_from(pb::Message::default()).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+    }
+    let begin = Instant::now();
+    let status = client.block_from(pb::Message::default()).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+    assert!(begin.elapsed() >= DEBT_PAUSE, "late");
+    // Of those that come all the same the first are answered, and then the connection ends.
+    let flood = (0..MAX_IN_DEBT + 8).map(|_| {
+        let mut client = client.clone();
+        async move { client.block_from(pb::Message::default()).await.unwrap_err() }
+    });
+    let answers = futures::future::join_all(flood).await;
+    let cut = answers.iter().filter(|status| status.code() != Code::ResourceExhausted).count();
+    assert!(cut > 0 && cut < 60, "{cut} of {}", answers.len());
+    assert!(honest.exchange_nodes(&[]).await.is_ok(), "another connection has its own");
+    let refused = node.fake.refused.lock().unwrap().len();
+    assert!(refused <= 10, "nobody looked at the rest, got {refused}");
+    node.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn requests_that_are_reset_before_their_answer_are_held_against_the_connection() {
+    let limits = Limits { conduct: Rate { burst: 100, per_second: 1 }, ..Limits::default() };
+    let node = Node::start(limits).await;
+    let client = PeerClient::connect(node.address).await.unwrap();
+    for resets in 0.. {
+        let reset = tokio::time::timeout(short(5), client.transaction_to(&transaction(HANGS))).await;
+        if let Ok(answer) = reset {
+            panic!("{answer:?}");
+        }
+        if let Err(error) = client.exchange_nodes(&[]).await {
+            assert_eq!(error.class(), ErrorClass::Exhausted, "{error}");
+            break;
+        }
+        assert!(resets < 100, "after fifty it is answered late");
+    }
+    node.stop().await.unwrap();
 }

@@ -1,0 +1,185 @@
+//! Floods of blocks and transactions that cost their sender little: what is stored, asked and said stays bounded, and the
+//! honest chain goes on.
+
+mod common;
+
+use blockhie_core::{BlockError, ErrorClass, Fault, Hash32, Ledger, OpaqueApp, SubmitError, TxError};
+use blockhie_engine::{Event, Reply, limits};
+use blockhie_pow::ProofOfWork;
+use common::forge::Forge;
+use common::{Net, START_MS, address, genesis, open_ledger};
+use std::sync::Arc;
+
+/// (P5) Forks at the easiest target, on an open chain and by a member: what is stored of them stays within its bound.
+#[test]
+fn forks_that_cost_nothing_are_stored_up_to_a_bound() {
+    for members in [0, 2] {
+        let mut net = Net::new(genesis(members), 2, 21);
+        net.connect_all();
+        net.run(10_000);
+        net.mine(0).unwrap();
+        net.run(1_000);
+        net.mine(0).unwrap();
+        net.run(1_000);
+        let forge = Forge::new(&net.genesis, 1);
+        let (mut taken, mut not_yet) = (0u64, 0u64);
+        for i in 0..12_000u64 {
+            let block = forge.block_at(vec![], START_MS + 1 + i % 9_000, 1, i << 32);
+            let ticket = net.push(0, Some(1), block);
+            match net.reply(0, ticket).cloned().unwrap() {
+                Ok(_) => taken += 1,
+                Err((ErrorClass::NotYet, text)) if text.contains("beside the best chain") => not_yet += 1,
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+        let bound = limits::SIDE_KIB + limits::SIDE_KIB_PER_INTERVAL;
+        assert!(taken <= bound && taken > limits::SIDE_KIB / 2, "{members} members: {taken} of {bound}");
+        assert_eq!(taken + not_yet, 12_000);
+        let notes = net.nodes[0].notes.iter().filter(|note| note.contains("beside the best chain")).count();
+        assert_eq!(notes, 1, "said once");
+        assert!(net.nodes[0].bans.is_empty(), "a block beside is no fault");
+        // The honest chain goes on, also by one fork more.
+        let height = net.tip(0).height;
+        net.run_mining(5_000, &[0, 1]);
+        net.run(500);
+        assert!(net.tip(0).height > height && net.agree());
+    }
+}
+
+/// What was stored of a branch that became the best chain is not held against anybody.
+#[test]
+fn a_heavier_branch_is_followed_whatever_was_spent_on_forks() {
+    let mut net = Net::new(genesis(2), 2, 22);
+    net.run(10_000);
+    net.mine(0).unwrap();
+    let forge = Forge::new(&net.genesis, 1);
+    for i in 0..9_000u64 {
+        net.push(0, None, forge.block_at(vec![], START_MS + 1 + i % 9_000, 1, i << 32));
+    }
+    net.run_mining(60_000, &[1]);
+    assert!(net.tip(1).height > 20);
+    net.connect(0, 1);
+    net.run(5_000);
+    assert_eq!(net.tip(0).hash, net.tip(1).hash, "it was asked for");
+}
+
+/// (P11) A block, a signature and a transaction of one chain are worth nothing on another.
+#[test]
+fn nothing_of_another_chain_is_taken() {
+    let (ours, mut theirs) = (genesis(2), genesis(2));
+    theirs.nonce = Hash32([9; 32]);
+    let mut net = Net::new(ours.clone(), 2, 23);
+    net.run(10_000);
+    let foreign = Forge::new(&theirs, 1).block(vec![]);
+    let own = Forge::new(&ours, 1).block(vec![]);
+    let mut resigned = own.clone();
+    resigned.signature = foreign.signature;
+    let mut moved = foreign.clone();
+    moved.previous = own.previous;
+    moved.history_root = None;
+    for block in [foreign, resigned, moved] {
+        let ticket = net.push(0, None, block);
+        assert!(matches!(net.reply(0, ticket), Some(Err((ErrorClass::Invalid | ErrorClass::NotYet, _)))));
+        assert_eq!(net.tip(0).height, 0);
+    }
+    // The same block again is known, and changes nothing.
+    for _ in 0..3 {
+        let ticket = net.push(0, None, own.clone());
+        assert_eq!(net.reply(0, ticket), Some(&Ok(Reply::Tip(own.claimed_hash))));
+    }
+    assert_eq!(net.tip(0).height, 1);
+}
+
+/// (P8) A node whose peers show it nothing new says so, once, and takes it back.
+#[test]
+fn a_tip_that_stands_while_peers_are_connected_is_an_alarm() {
+    let mut net = Net::new(genesis(2), 2, 24);
+    net.run(100_000);
+    assert!(!net.nodes[0].engine.is_stale(), "nobody is connected");
+    net.connect_all();
+    let limit_ms = limits::STALE_INTERVALS * u64::from(net.genesis.block_interval_ms);
+    net.run(limit_ms - 1_000);
+    assert!(!net.nodes[0].engine.is_stale());
+    net.run(60_000);
+    assert!(net.nodes[0].engine.is_stale());
+    let said = net.nodes[0].notes.iter().filter(|note| note.contains("stale tip")).count();
+    assert_eq!(said, 1, "{:?}", net.nodes[0].notes);
+    net.mine(1).unwrap();
+    net.run(1_000);
+    assert!(!net.nodes[0].engine.is_stale());
+}
+
+/// Errors say how their sender is to blame, and only the engine how much that weighs.
+#[test]
+fn faults_are_named_by_the_errors_and_weighed_in_one_place() {
+    let hash = Hash32([1; 32]);
+    let unsound = BlockError::KnownUnsound { block: hash };
+    assert_eq!(unsound.fault(), Some(Fault::Block));
+    for blameless in [
+        BlockError::UnknownParent { parent: hash },
+        BlockError::TooFarAhead { limit_ms: 1, got_ms: 2 },
+        BlockError::MissingBodies { missing: vec![hash] },
+    ] {
+        assert_eq!(blameless.fault(), None, "{blameless}");
+    }
+    let invalid = TxError::Version { got: 7 };
+    assert_eq!(SubmitError::Invalid(invalid.clone()).fault(), Some(invalid.fault()));
+    assert_eq!(SubmitError::Full { limit: 1, unit: "bytes", got: 2 }.fault(), None);
+    assert_eq!([Fault::Block, Fault::Answer].map(limits::points), [limits::BAN_SCORE; 2]);
+    assert!([Fault::Message, Fault::Transaction].map(limits::points).iter().all(|points| (20..50).contains(points)));
+}
+
+/// (P6) The future is "not yet", over and over, and never a ban.
+#[test]
+fn blocks_from_the_future_are_never_a_ban() {
+    let mut net = Net::new(genesis(2), 2, 25);
+    net.connect_all();
+    net.run(10_000);
+    let forge = Forge::new(&net.genesis, 1);
+    for i in 0..200 {
+        let ticket = net.push(0, Some(1), forge.block_at(vec![], START_MS + 60_000 + i, 1, 0));
+        assert!(matches!(net.reply(0, ticket), Some(Err((ErrorClass::NotYet, _)))));
+    }
+    assert!(net.nodes[0].bans.is_empty() && net.nodes[0].engine.scores().is_empty());
+    assert_eq!(net.tip(0).height, 0);
+}
+
+/// (P12) Announced and never served: a waiting block's places are few, are given back, and stop nobody.
+#[test]
+fn blocks_whose_bodies_nobody_has_are_held_up_to_a_bound() {
+    let mut net = Net::new(genesis(3), 3, 26);
+    net.connect_all();
+    net.run(10_000);
+    net.nodes[2].serves = common::Serves::NoBodies;
+    let forge = Forge::new(&net.genesis, 2);
+    let tickets: Vec<_> = (0..200u64)
+        .map(|i| {
+            let mut hash = [7; 32];
+            hash[..8].copy_from_slice(&i.to_be_bytes());
+            net.push(0, Some(2), forge.block_at(vec![Hash32(hash)], START_MS + 1 + i, 1, 0))
+        })
+        .collect();
+    let at_once = tickets.iter().filter(|ticket| net.reply(0, **ticket).is_some()).count();
+    assert_eq!(at_once, 200 - limits::MAX_WAITING_BLOCKS, "the rest is told at once");
+    net.run_mining(limits::WAIT_BODIES_MS + 5_000, &[0, 1]);
+    assert!(tickets.iter().all(|ticket| matches!(net.reply(0, *ticket), Some(Err((ErrorClass::NotYet, _))))));
+    assert!(net.tip(0).height > 20 && net.tip(0).hash == net.tip(1).hash);
+    net.event(0, Event::PeerDown { peer: address(2) });
+}
+
+/// What was refused leaves nothing behind: after all of the above a store opens and holds what it held.
+#[test]
+fn a_store_after_a_flood_opens() {
+    let chain = genesis(0);
+    let (mut ledger, store) = open_ledger(&chain);
+    let forge = Forge::new(&chain, 1);
+    for i in 0..500u64 {
+        let block = forge.block_at(vec![], START_MS + 1 + i, 1, i << 32);
+        ledger.import(block, &Default::default(), START_MS + 60_000).unwrap();
+    }
+    ledger.commit().unwrap();
+    let tip = ledger.tip().clone();
+    drop(ledger);
+    let again = Ledger::open(store, Arc::new(ProofOfWork::new(&chain)), Arc::new(OpaqueApp)).unwrap();
+    assert_eq!(again.tip().hash, tip.hash);
+}

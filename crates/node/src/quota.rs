@@ -1,0 +1,106 @@
+//! Who may hand in how many transactions: buckets by relaying peer, before a signature is looked at, and by sender,
+//! after it holds. Nobody can use up another's.
+
+use blockhie_core::PublicKey;
+use blockhie_engine::PeerId;
+use blockhie_transport::{Bucket, Rate};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// New transactions of one relaying peer. A peer that comes up offers what waits, at most 20,000, and then what comes:
+/// no chain carries more than some thousand a second.
+pub(crate) const PEER_RATE: Rate = Rate { burst: 20_000, per_second: 5_000 };
+/// Seconds of its rate that a sender may hand in at once.
+pub(crate) const SENDER_BURST_S: u32 = 10;
+/// Buckets kept of each kind. Beyond, full ones are forgotten, which changes nothing.
+const MAX_BUCKETS: usize = 65_536;
+
+/// Buckets of many.
+struct Buckets<K> {
+    rate: Rate,
+    of: Mutex<BTreeMap<K, Bucket>>,
+}
+
+impl<K: Ord> Buckets<K> {
+    fn new(rate: Rate) -> Self {
+        Self { rate, of: Mutex::default() }
+    }
+
+    fn take(&self, key: K, now: Instant) -> bool {
+        let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        if of.len() >= MAX_BUCKETS && !of.contains_key(&key) {
+            of.retain(|_, bucket| !bucket.is_full(self.rate, now));
+            // As many at once, none of them full: whoever comes now waits, and those who were here go on.
+            if of.len() >= MAX_BUCKETS {
+                return false;
+            }
+        }
+        of.entry(key).or_insert_with(|| Bucket::full(self.rate, now)).take(1, self.rate, now)
+    }
+}
+
+/// See the module.
+pub(crate) struct Quotas {
+    peers: Buckets<PeerId>,
+    senders: Buckets<PublicKey>,
+}
+
+impl Quotas {
+    /// With this many transactions a second of one sender.
+    pub(crate) fn new(sender_rate: u32) -> Self {
+        let burst = sender_rate.saturating_mul(SENDER_BURST_S);
+        Self { peers: Buckets::new(PEER_RATE), senders: Buckets::new(Rate { burst, per_second: sender_rate }) }
+    }
+
+    /// Before anything is done for a transaction of this peer.
+    ///
+    /// # Errors
+    /// What to answer.
+    pub(crate) fn relayed(&self, peer: PeerId, now: Instant) -> Result<(), String> {
+        let Rate { per_second, .. } = PEER_RATE;
+        let text = || format!("transactions of one peer: expected at most {per_second} a second; try again");
+        self.peers.take(peer, now).then_some(()).ok_or_else(text)
+    }
+
+    /// When the signature of this sender held.
+    ///
+    /// # Errors
+    /// What to answer.
+    pub(crate) fn sent(&self, sender: PublicKey, now: Instant) -> Result<(), String> {
+        let rate = self.senders.rate.per_second;
+        let text = || format!("transactions of one sender: expected at most {rate} a second; try again");
+        self.senders.take(sender, now).then_some(()).ok_or_else(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use blockhie_core::SecretKey;
+    use std::time::Duration;
+
+    #[test]
+    fn one_sender_or_peer_uses_up_its_own_and_nobody_elses() {
+        let (quotas, now) = (Quotas::new(3), Instant::now());
+        let [a, b] = [1, 2].map(|seed| SecretKey::from_seed([seed; 32]).public());
+        let sent = (0..1_000).filter(|_| quotas.sent(a, now).is_ok()).count();
+        assert_eq!(sent, 30);
+        assert!(quotas.sent(b, now).is_ok() && quotas.sent(a, now).unwrap_err().contains("at most 3 a second"));
+        assert!(quotas.sent(a, now + Duration::from_secs(1)).is_ok());
+        let [p, q] = [1, 2].map(|port| PeerId::from(([192, 0, 2, 1], port)));
+        let relayed = (0..30_000).filter(|_| quotas.relayed(p, now).is_ok()).count();
+        assert_eq!(relayed, 20_000);
+        assert!(quotas.relayed(q, now).is_ok());
+    }
+
+    #[test]
+    fn there_are_not_too_many_buckets() {
+        let (buckets, now) = (Buckets::new(Rate { burst: 2, per_second: 1 }), Instant::now());
+        assert!((0..MAX_BUCKETS).all(|key| buckets.take(key, now)));
+        assert!(!buckets.take(MAX_BUCKETS, now) && buckets.take(0, now));
+        let later = now + Duration::from_secs(3);
+        assert!(buckets.take(MAX_BUCKETS, later));
+        assert_eq!(buckets.of.lock().unwrap().len(), 1);
+    }
+}

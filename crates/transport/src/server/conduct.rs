@@ -1,0 +1,180 @@
+//! What one connection costs and what is held against it, shared by its socket and its requests.
+
+use crate::bucket::Bucket;
+use crate::limits::{COST_ABANDONED, COST_INVALID, COST_NOT_YET, Limits, MAX_IN_DEBT};
+use futures::task::AtomicWaker;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
+use std::time::Instant;
+use tonic::Code;
+use tonic::transport::server::TcpConnectInfo;
+
+/// A connection, as tonic gives it to each of its requests.
+#[derive(Clone)]
+pub(super) struct Line {
+    pub(super) tcp: TcpConnectInfo,
+    pub(super) conduct: Arc<Conduct>,
+}
+
+/// See the module.
+pub(super) struct Conduct {
+    bucket: Mutex<Bucket>,
+    /// Requests that came while it was in debt.
+    in_debt: AtomicU32,
+    /// Bytes of requests of which not all has come, and requests that are worked on.
+    bytes: AtomicUsize,
+    places: AtomicUsize,
+    closed: AtomicBool,
+    socket: AtomicWaker,
+}
+
+impl Conduct {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            bucket: Mutex::new(Bucket::full(limits.conduct, Instant::now())),
+            in_debt: AtomicU32::new(0),
+            bytes: AtomicUsize::new(0),
+            places: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+            socket: AtomicWaker::new(),
+        }
+    }
+
+    /// What an answer says of who asked.
+    pub(super) fn answered(&self, code: Code, limits: &Limits) {
+        match code {
+            Code::InvalidArgument | Code::OutOfRange | Code::Unimplemented => self.charge(COST_INVALID, limits),
+            Code::FailedPrecondition => self.charge(COST_NOT_YET, limits),
+            _ => {}
+        }
+    }
+
+    /// A request was reset before its answer.
+    pub(super) fn abandoned(&self, limits: &Limits) {
+        self.charge(COST_ABANDONED, limits);
+    }
+
+    fn charge(&self, cost: u32, limits: &Limits) {
+        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        bucket.drain(cost, limits.conduct, Instant::now());
+    }
+
+    /// Whether this request is not worth an answer. One that goes on all the same loses its connection.
+    pub(super) fn is_in_debt(&self, limits: &Limits) -> bool {
+        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        if !bucket.is_empty(limits.conduct, Instant::now()) {
+            return false;
+        }
+        drop(bucket);
+        if self.in_debt.fetch_add(1, Ordering::Relaxed) >= MAX_IN_DEBT {
+            self.close();
+        }
+        true
+    }
+
+    fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.socket.wake();
+    }
+
+    /// Whether the socket has to end; if not, this task is woken when it has.
+    pub(super) fn is_closed(&self, waker: &Waker) -> bool {
+        self.socket.register(waker);
+        self.closed.load(Ordering::Acquire)
+    }
+}
+
+/// What all connections together hold.
+#[derive(Default)]
+pub(super) struct Totals {
+    bytes: AtomicUsize,
+    places: AtomicUsize,
+}
+
+/// Bytes or places taken from both a connection and the whole; given back when dropped.
+pub(super) struct Held {
+    conduct: Arc<Conduct>,
+    totals: Arc<Totals>,
+    bytes: usize,
+    place: bool,
+}
+
+impl Held {
+    pub(super) fn nothing(conduct: Arc<Conduct>, totals: Arc<Totals>) -> Self {
+        Self { conduct, totals, bytes: 0, place: false }
+    }
+
+    /// Takes more bytes. When the whole is full, a connection that holds little still gets some: those who hold much
+    /// cannot shut out the others.
+    pub(super) fn take_bytes(&mut self, more: usize, limits: &Limits) -> bool {
+        let here = self.conduct.bytes.fetch_add(more, Ordering::Relaxed) + more;
+        let all = self.totals.bytes.fetch_add(more, Ordering::Relaxed) + more;
+        self.bytes += more;
+        here <= limits.bytes_per_connection && (all <= limits.bytes || here <= limits.bytes_reserved)
+    }
+
+    /// Takes a place among the requests that are worked on. When all are taken, a connection that has none still gets
+    /// one.
+    pub(super) fn take_place(&mut self, limits: &Limits) -> bool {
+        let here = self.conduct.places.fetch_add(1, Ordering::Relaxed) + 1;
+        let all = self.totals.places.fetch_add(1, Ordering::Relaxed) + 1;
+        self.place = true;
+        all <= limits.requests || here == 1
+    }
+
+    /// The bytes are a message by now.
+    pub(super) fn give_back_bytes(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        self.conduct.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.totals.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.give_back_bytes();
+        if self.place {
+            self.conduct.places.fetch_sub(1, Ordering::Relaxed);
+            self.totals.places.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_holds_little_gets_something_when_the_whole_is_taken() {
+        let limits =
+            Limits { bytes_per_connection: 100, bytes: 150, bytes_reserved: 10, requests: 2, ..Limits::default() };
+        let (totals, line) = (Arc::new(Totals::default()), || Arc::new(Conduct::new(&limits)));
+        let (greedy, other, late) = (line(), line(), line());
+        let held = |conduct: &Arc<Conduct>| Held::nothing(conduct.clone(), totals.clone());
+        let (mut first, mut second, mut third) = (held(&greedy), held(&other), held(&late));
+        assert!(first.take_bytes(100, &limits) && !held(&greedy).take_bytes(1, &limits), "each has its own bound");
+        assert!(second.take_bytes(50, &limits) && !held(&other).take_bytes(1, &limits), "and all together theirs");
+        assert!(third.take_bytes(10, &limits) && !held(&late).take_bytes(1, &limits), "but for a little");
+        drop((first, second, third));
+        assert_eq!(totals.bytes.load(Ordering::Relaxed), 0);
+        let (mut first, mut second, mut third) = (held(&greedy), held(&greedy), held(&late));
+        assert!(first.take_place(&limits) && second.take_place(&limits));
+        assert!(!held(&greedy).take_place(&limits) && third.take_place(&limits) && !held(&late).take_place(&limits));
+        drop((first, second, third));
+        assert_eq!(totals.places.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn debt_comes_of_faults_and_its_requests_close_the_socket() {
+        let (limits, waker) = (Limits::default(), futures::task::noop_waker());
+        let conduct = Conduct::new(&limits);
+        for code in [Code::Ok, Code::NotFound, Code::ResourceExhausted, Code::Unavailable] {
+            (0..100_000).for_each(|_| conduct.answered(code, &limits));
+            assert!(!conduct.is_in_debt(&limits), "{code:?} is no fault of who asks");
+        }
+        (0..=limits.conduct.burst / COST_INVALID).for_each(|_| conduct.answered(Code::InvalidArgument, &limits));
+        assert!((0..MAX_IN_DEBT).all(|_| conduct.is_in_debt(&limits)) && !conduct.is_closed(&waker));
+        assert!(conduct.is_in_debt(&limits) && conduct.is_closed(&waker));
+    }
+}

@@ -1,0 +1,166 @@
+//! What stands before every service: a request is worked on when it is there as a whole, when there is a place for it,
+//! and when its connection has not sent too much that was refused.
+
+use super::conduct::{Held, Line, Totals};
+use crate::convert::ConversionError;
+use crate::limits::{DEBT_PAUSE, Limits, MAX_MESSAGE_BYTES};
+use crate::service::PeerService;
+use bytes::{Bytes, BytesMut};
+use futures::future::BoxFuture;
+use http_body_util::{BodyExt, Full};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tonic::body::Body;
+use tonic::codegen::http::{Request, Response};
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+
+/// gRPC's prefix of a message: one byte for compression, four for the length.
+const PREFIX: usize = 5;
+/// Services whose requests are streams that go on: they are passed through. Each has its own bounds.
+const STREAMS: [&str; 1] = ["/grpc.reflection."];
+
+/// Puts a [`Guard`] before a service.
+#[derive(Clone)]
+pub(super) struct GuardLayer {
+    limits: Arc<Limits>,
+    totals: Arc<Totals>,
+    peers: Arc<dyn PeerService>,
+}
+
+impl GuardLayer {
+    pub(super) fn new(limits: &Limits, peers: Arc<dyn PeerService>) -> Self {
+        Self { limits: Arc::new(limits.clone()), totals: Arc::default(), peers }
+    }
+}
+
+impl<S> Layer<S> for GuardLayer {
+    type Service = Guard<S>;
+
+    fn layer(&self, inner: S) -> Guard<S> {
+        Guard { inner, shared: self.clone() }
+    }
+}
+
+/// See the module.
+#[derive(Clone)]
+pub(super) struct Guard<S> {
+    inner: S,
+    shared: GuardLayer,
+}
+
+impl<S> Service<Request<Body>> for Guard<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Response<Body>, S::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let fresh = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, fresh);
+        // Absent only for connections that are not ours, which do not come here.
+        let Some(line) = request.extensions().get::<Line>().cloned() else { return Box::pin(inner.call(request)) };
+        request.extensions_mut().insert(line.tcp.clone());
+        let shared = self.shared.clone();
+        Box::pin(async move {
+            let mut watch = Watch { line: line.clone(), limits: shared.limits.clone(), answered: false };
+            let response = if STREAMS.iter().any(|path| request.uri().path().starts_with(path)) {
+                inner.call(request).await?
+            } else {
+                match shared.admit(&line, request).await {
+                    Ok((request, held)) => {
+                        let response = inner.call(request).await?;
+                        drop(held);
+                        response
+                    }
+                    Err(status) => status.into_http(),
+                }
+            };
+            watch.answered = true;
+            let status = Status::from_header_map(response.headers());
+            line.conduct.answered(status.map_or(Code::Ok, |status| status.code()), &shared.limits);
+            Ok(response)
+        })
+    }
+}
+
+/// Notices a request that is given up before it is answered.
+struct Watch {
+    line: Line,
+    limits: Arc<Limits>,
+    answered: bool,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.line.conduct.abandoned(&self.limits);
+        }
+    }
+}
+
+impl GuardLayer {
+    /// The whole request, and its place.
+    async fn admit(&self, line: &Line, request: Request<Body>) -> Result<(Request<Body>, Held), Status> {
+        if line.conduct.is_in_debt(&self.limits) {
+            // Nothing more of it is read, and its answer comes late: an attacker's streams are taken up by waiting.
+            drop(request);
+            tokio::time::sleep(DEBT_PAUSE).await;
+            return Err(Status::resource_exhausted("too much on this connection was refused; slow down"));
+        }
+        let mut held = Held::nothing(line.conduct.clone(), self.totals.clone());
+        let (head, body) = request.into_parts();
+        let bytes = self.whole(line, body, &mut held).await?;
+        if !held.take_place(&self.limits) {
+            return Err(Status::resource_exhausted("too many requests at once; try again"));
+        }
+        held.give_back_bytes();
+        Ok((Request::from_parts(head, Body::new(Full::new(bytes))), held))
+    }
+
+    /// All bytes of a request, counted while they come. One that says it will be too long is refused by its first.
+    async fn whole(&self, line: &Line, mut body: Body, held: &mut Held) -> Result<Bytes, Status> {
+        let mut first = Bytes::new();
+        let mut more = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame?.into_data() else { continue };
+            if !held.take_bytes(data.len(), &self.limits) {
+                return Err(Status::resource_exhausted("too many bytes of requests at once; try again"));
+            }
+            if first.is_empty() {
+                first = data;
+            } else {
+                if more.is_empty() {
+                    more.extend_from_slice(&first);
+                }
+                more.extend_from_slice(&data);
+            }
+            self.check_length(line, if more.is_empty() { &first } else { &more })?;
+        }
+        Ok(if more.is_empty() { first } else { more.freeze() })
+    }
+
+    fn check_length(&self, line: &Line, came: &[u8]) -> Result<(), Status> {
+        let claimed = match came {
+            [_, a, b, c, d, ..] => usize::try_from(u32::from_be_bytes([*a, *b, *c, *d])).unwrap_or(usize::MAX),
+            _ => 0,
+        };
+        let length = claimed.max(came.len().saturating_sub(PREFIX));
+        if length <= MAX_MESSAGE_BYTES {
+            return Ok(());
+        }
+        let error = ConversionError::new("message", format!("at most {MAX_MESSAGE_BYTES} bytes"), length.to_string());
+        if let Some(remote) = line.tcp.remote_addr() {
+            self.peers.refused(remote, &error);
+        }
+        Err(Status::out_of_range(error.to_string()))
+    }
+}
