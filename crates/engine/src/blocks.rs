@@ -48,6 +48,9 @@ impl Engine {
             }
             (BlockQuery::Height(height), block) => self.height_came(peer, height, block),
             (BlockQuery::Hash(hash), Some(block)) if block.claimed_hash == hash => {
+                if self.bodies.siblings.is_ahead(&hash) {
+                    return self.sibling_came_ahead(peer, block);
+                }
                 if let Verdict::Refused { .. } = self.import(block, Some(peer), Vec::new(), 0) {
                     self.sibling_unanswered(peer, &hash);
                 }

@@ -145,8 +145,13 @@ impl Engine {
         true
     }
 
-    /// Asks ahead for the bodies of a block that will be imported soon.
+    /// Asks ahead for the bodies and the siblings of a block that will be imported soon.
     pub(crate) fn prefetch(&mut self, block: &UncheckedBlock, from: PeerId) {
+        self.prefetch_siblings(block, from);
+        self.prefetch_bodies(block, from);
+    }
+
+    pub(crate) fn prefetch_bodies(&mut self, block: &UncheckedBlock, from: PeerId) {
         let now_ms = self.now.mono_ms;
         for txhash in &block.txhashes {
             if self.bodies.get(txhash).is_none() && matches!(self.ledger.transaction(txhash), Ok(None)) {

@@ -27,7 +27,7 @@ struct Waiting {
 /// A sibling that is asked for.
 #[derive(Debug, Default)]
 struct Want {
-    /// The blocks that wait for it.
+    /// The blocks that wait for it; none: it is asked for ahead.
     blocks: BTreeSet<BlockHash>,
     /// Who sent the first of these: asked first.
     source: Option<PeerId>,
@@ -56,6 +56,11 @@ impl Siblings {
         self.waiting.contains_key(hash)
     }
 
+    /// Whether it is asked for before the block that lists it had its turn.
+    pub(crate) fn is_ahead(&self, hash: &BlockHash) -> bool {
+        self.wants.get(hash).is_some_and(|want| want.blocks.is_empty())
+    }
+
     pub(crate) fn wants(&self, hash: &BlockHash) -> bool {
         self.wants.contains_key(hash)
     }
@@ -78,14 +83,14 @@ impl Siblings {
         Some(waiting)
     }
 
-    fn want(&mut self, hash: BlockHash, block: BlockHash, source: Option<PeerId>, now_ms: u64) {
+    fn want(&mut self, hash: BlockHash, block: Option<BlockHash>, source: Option<PeerId>, now_ms: u64) {
         let todo = &mut self.todo;
         let want = self.wants.entry(hash).or_insert_with(|| {
             todo.push_back(hash);
             Want { since_ms: now_ms, ..Want::default() }
         });
         want.source = want.source.or(source);
-        want.blocks.insert(block);
+        want.blocks.extend(block);
     }
 }
 
@@ -110,13 +115,37 @@ impl Engine {
             return false;
         }
         for sibling in &missing {
-            siblings.want(*sibling, hash, from, now_ms);
+            siblings.want(*sibling, Some(hash), from, now_ms);
         }
         let named = missing.clone();
         let missing = missing.into_iter().collect();
         let waiting = Waiting { block, from, tickets, named, missing, since_ms: now_ms };
         siblings.waiting.insert(hash, waiting);
         true
+    }
+
+    /// Asks ahead for the siblings of a block that will be imported soon. Without it a session pays the way there and back
+    /// for each of them.
+    pub(crate) fn prefetch_siblings(&mut self, block: &UncheckedBlock, from: PeerId) {
+        let now_ms = self.now.mono_ms;
+        for sibling in &block.siblings {
+            if matches!(self.ledger.knows_block(sibling), Ok(false)) {
+                self.bodies.siblings.want(*sibling, None, Some(from), now_ms);
+            }
+        }
+    }
+
+    /// A sibling that was asked for ahead. Its parent is on its way; what shows work is held until that is here, without
+    /// a search for it.
+    pub(crate) fn sibling_came_ahead(&mut self, peer: PeerId, block: UncheckedBlock) {
+        self.bodies.siblings.wants.remove(&block.claimed_hash);
+        self.prefetch_bodies(&block, peer);
+        let is_orphan = matches!(self.ledger.knows_block(&block.previous), Ok(false));
+        if is_orphan && self.ledger.check_orphan(&block).is_ok() {
+            self.orphans.insert(block, Some(peer), true, self.now.mono_ms);
+        } else {
+            self.import(block, Some(peer), Vec::new(), 0);
+        }
     }
 
     /// The ledger keeps this block now, whatever else it thinks of it.

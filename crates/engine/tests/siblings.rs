@@ -285,6 +285,32 @@ fn a_late_joiner_gets_the_siblings_of_each_block() {
 }
 
 #[test]
+fn a_session_asks_ahead_for_siblings() {
+    let mut net = Net::new(merging(2), 2, 9);
+    net.run(60_000);
+    // Forty blocks, each with one stale beside it that the next one lists.
+    let mut forge = Forge::new(&net.genesis, 1);
+    for height in 1..=40 {
+        let listed = std::mem::take(&mut forge.siblings);
+        forge.member = 0;
+        let time_ms = common::START_MS + forge.time_ms() + 500;
+        let stale = forge.block_at(vec![], time_ms, height, 0);
+        (forge.member, forge.siblings) = (1, listed);
+        let block = forge.block(vec![]);
+        forge.siblings = vec![stale.claimed_hash];
+        net.push(1, None, block);
+        net.push(1, None, stale);
+    }
+    assert_eq!((net.tip(1).height, net.nodes[1].store.snapshot().listed_page(None, 99).unwrap().len()), (40, 39));
+    net.delay_ms = 100;
+    net.connect(0, 1);
+    net.run(5_000);
+    assert_eq!(net.tip(0).hash, net.tip(1).hash, "39 ways there and back are 12 s: {}", net.describe());
+    assert!(net.nodes[0].asked.len() < 3 * 40, "{}", net.nodes[0].asked.len());
+    assert_clean(&net, 0);
+}
+
+#[test]
 fn nodes_that_merge_agree_soon_after_faults_stop() {
     let mut merges = 0;
     for seed in 0..6 {
