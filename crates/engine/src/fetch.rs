@@ -213,7 +213,14 @@ impl Engine {
             }
             let Some(sync) = &mut self.headers else { return };
             match whole {
-                Some(whole) => sync.window.hold(hash, peer, whole),
+                Some(whole) => {
+                    // A sibling is no part of the chain of headers: it is asked for by itself, and best ahead of its turn.
+                    let lister = (!whole.block.siblings.is_empty()).then(|| whole.block.clone());
+                    sync.window.hold(hash, peer, whole);
+                    if let Some(block) = lister {
+                        self.prefetch_siblings(&block, peer);
+                    }
+                }
                 None => drop(sync.window.tried.entry(hash).or_default().insert(peer)),
             }
         }
