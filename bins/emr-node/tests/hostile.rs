@@ -53,8 +53,12 @@ struct Seen {
     memory: u64,
 }
 
+fn percentile(sorted: &[u128], part: usize) -> u128 {
+    sorted.get(sorted.len().saturating_sub(1) * part / 100).copied().unwrap_or_default()
+}
+
 fn p99(sorted: &[u128]) -> u128 {
-    sorted.get(sorted.len().saturating_sub(1) * 99 / 100).copied().unwrap_or_default()
+    percentile(sorted, 99)
 }
 
 async fn honest(client: &LedgerClient, genesis: &Genesis, name: &str, pid: u32, time: Duration) -> Seen {
@@ -118,8 +122,10 @@ async fn a_hundred_hostile_connections() {
     println!("{CONNECTIONS} hostile connections for {attacked} s");
     println!("memory: {} MiB before, {} at most, {} after", mib(before), mib(rough.memory), mib(after));
     for (what, quiet, attacked) in [("ack", &calm.acks, &rough.acks), ("tip", &calm.tips, &rough.tips)] {
-        let (a, b) = (p99(quiet), p99(attacked));
-        println!("{what}: p99 {a} us quiet ({} calls), {b} us attacked ({} calls)", quiet.len(), attacked.len());
+        for (when, calls) in [("quiet", quiet), ("attacked", attacked)] {
+            let [half, most, p99] = [50, 90, 99].map(|part| percentile(calls, part));
+            println!("{what} {when}: p50 {half}, p90 {most}, p99 {p99} us of {} calls", calls.len());
+        }
     }
     println!("failed calls: {} quiet, {} attacked", calm.failed, rough.failed);
     assert!(rough.memory < before.max(calm.memory) + MEMORY_BOUND, "memory");

@@ -206,7 +206,10 @@ impl Engine {
             self.reply(Some(ticket), Err((error.class(), text.clone())));
         }
         let sender = from.map_or_else(|| "here".to_owned(), |peer| peer.to_string());
-        self.note(format!("block {} at height {} from {sender} refused: {text}", block.claimed_hash, block.height));
+        self.note_refusal(format!(
+            "block {} at height {} from {sender} refused: {text}",
+            block.claimed_hash, block.height
+        ));
         if from.is_some() && error.class() == ErrorClass::Invalid {
             self.refused(text.clone());
         }

@@ -257,7 +257,7 @@ impl Engine {
         for ticket in tickets {
             self.reply(Some(ticket), Err((ErrorClass::NotYet, text.clone())));
         }
-        self.note(format!("block {} at height {} not taken yet: {text}", block.claimed_hash, block.height));
+        self.note_refusal(format!("block {} at height {} not taken yet: {text}", block.claimed_hash, block.height));
     }
 
     /// Gives up blocks that wait too long.

@@ -4,7 +4,7 @@ use crate::bodies::Bodies;
 use crate::cache::SeenCache;
 use crate::event::{Action, Event, Now, PeerId, ReplyResult, Request, Ticket};
 use crate::headers::HeaderSync;
-use crate::limits::{MAX_UNCONFIRMED, RECENT_NOTES};
+use crate::limits::{MAX_REFUSALS, MAX_UNCONFIRMED, RECENT_NOTES, REFUSALS_MS};
 use crate::mining::Mining;
 use crate::orphans::Orphans;
 use crate::peers::Peer;
@@ -65,6 +65,8 @@ pub struct Engine {
     /// The tip, and when it moved there; whether that was too long ago.
     pub(crate) moved: (BlockHash, u64),
     pub(crate) stale: bool,
+    /// When refused blocks were last counted from nothing, and how many there were since.
+    refusals: (u64, u32),
     /// The last turn was not durable: its sends were dropped and have to be made again.
     resend: bool,
 }
@@ -96,6 +98,7 @@ impl Engine {
             side: SideBudget::new(),
             moved: (tip, 0),
             stale: false,
+            refusals: (0, 0),
             resend: false,
         }
     }
@@ -241,6 +244,22 @@ impl Engine {
     pub(crate) fn reply(&mut self, ticket: Option<Ticket>, result: ReplyResult) {
         if let Some(ticket) = ticket {
             self.out.push(Action::Reply { ticket, result });
+        }
+    }
+
+    /// Says why a block was refused, as long as there are not too many of these.
+    pub(crate) fn note_refusal(&mut self, text: String) {
+        let now_ms = self.now.mono_ms;
+        let (since_ms, count) = self.refusals;
+        if now_ms.saturating_sub(since_ms) >= REFUSALS_MS {
+            self.refusals = (now_ms, 0);
+            if let Some(more @ 1..) = count.checked_sub(MAX_REFUSALS) {
+                self.note(format!("{more} more blocks were refused after those named (counted since {since_ms} ms)"));
+            }
+        }
+        self.refusals.1 = self.refusals.1.saturating_add(1);
+        if self.refusals.1 <= MAX_REFUSALS {
+            self.note(text);
         }
     }
 

@@ -168,6 +168,11 @@ pub const STATIC_BAN_MS: u64 = 10_000;
 pub const TEMPLATE_MS: u64 = 500;
 /// And at most so often for new transactions alone.
 pub const TEMPLATE_GROWN_MS: u64 = 100;
+/// Refused blocks that are noted one by one in [`REFUSALS_MS`]; of the others only how many. Without it a flood of bad
+/// blocks fills the log, and each synced write of the store waits for the log's.
+pub const MAX_REFUSALS: u32 = 20;
+/// See [`MAX_REFUSALS`].
+pub const REFUSALS_MS: u64 = 10_000;
 /// Notes remembered so that one that repeats is given once.
 pub const RECENT_NOTES: usize = 64;
 

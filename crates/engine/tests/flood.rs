@@ -183,3 +183,26 @@ fn a_store_after_a_flood_opens() {
     let again = Ledger::open(store, Arc::new(ProofOfWork::new(&chain)), Arc::new(OpaqueApp)).unwrap();
     assert_eq!(again.tip().hash, tip.hash);
 }
+
+/// A flood of bad blocks does not fill the log.
+#[test]
+fn refused_blocks_are_noted_up_to_a_number_and_then_counted() {
+    let mut net = Net::new(genesis(2), 1, 27);
+    net.run(10_000);
+    let good = Forge::new(&net.genesis, 1).block(vec![]);
+    let flood = |net: &mut Net| {
+        for i in 0..500 {
+            let mut bad = good.clone();
+            bad.nonce ^= i + 1;
+            bad.claimed_hash.0[..8].copy_from_slice(&(net.now_ms + i).to_be_bytes());
+            net.push(0, None, bad);
+        }
+    };
+    flood(&mut net);
+    let noted = |net: &Net, text: &str| net.nodes[0].notes.iter().filter(|note| note.contains(text)).count();
+    assert_eq!(noted(&net, "refused: blockhash"), limits::MAX_REFUSALS as usize);
+    net.run(limits::REFUSALS_MS);
+    flood(&mut net);
+    assert_eq!(noted(&net, "refused: blockhash"), 2 * limits::MAX_REFUSALS as usize);
+    assert_eq!(noted(&net, "480 more blocks were refused"), 1);
+}

@@ -214,6 +214,7 @@ impl NodeBuilder {
             quotas: Quotas::new(self.config.sender_rate),
             bulk: !self.config.frozen_contract_only,
             sync: sync.clone(),
+            pushes: Default::default(),
         };
         let services = Arc::new(services);
         let ended = until(stopped);

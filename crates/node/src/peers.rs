@@ -160,6 +160,10 @@ impl Peers {
         true
     }
 
+    fn is_named(&self, peer: PeerId) -> bool {
+        lock(&self.table).get(&peer).is_some_and(|entry| entry.role == Role::Named)
+    }
+
     fn is_outbound(&self, peer: PeerId) -> bool {
         lock(&self.table).get(&peer).is_some_and(|entry| entry.role == Role::Outbound)
     }
@@ -272,7 +276,8 @@ impl Peers {
                 }
                 Err(error) => {
                     failures += 1;
-                    if failures == 1 {
+                    // Of those that strangers tell of most do not answer.
+                    if failures == 1 && self.is_named(peer) {
                         tracing::info!(%peer, %error, "peer is not reached; trying on");
                     }
                     self.met(peer, false);

@@ -5,12 +5,20 @@ use blockhie_core::PublicKey;
 use blockhie_engine::PeerId;
 use blockhie_transport::{Bucket, Rate};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 /// New transactions of one relaying peer. A peer that comes up offers what waits, at most 20,000, and then what comes:
 /// no chain carries more than some thousand a second.
 pub(crate) const PEER_RATE: Rate = Rate { burst: 20_000, per_second: 5_000 };
+/// The same of a peer that came by itself. There are at most 24 of these.
+pub(crate) const COMER_RATE: Rate = Rate { burst: 5_000, per_second: 500 };
+/// New transactions of all hosts together behind which no node is known: somebody who speaks the frozen contract, or an
+/// attacker. With more they fill every block, and all others wait for the work that makes.
+pub(crate) const STRANGERS_RATE: Rate = Rate { burst: 500, per_second: 100 };
+/// Of these, of one host.
+pub(crate) const STRANGER_RATE: Rate = Rate { burst: 250, per_second: 50 };
 /// Seconds of its rate that a sender may hand in at once.
 pub(crate) const SENDER_BURST_S: u32 = 10;
 /// Buckets kept of each kind. Beyond, full ones are forgotten, which changes nothing.
@@ -43,6 +51,9 @@ impl<K: Ord> Buckets<K> {
 /// See the module.
 pub(crate) struct Quotas {
     peers: Buckets<PeerId>,
+    comers: Buckets<PeerId>,
+    strangers: Buckets<IpAddr>,
+    all_strangers: Buckets<()>,
     senders: Buckets<PublicKey>,
 }
 
@@ -50,17 +61,36 @@ impl Quotas {
     /// With this many transactions a second of one sender.
     pub(crate) fn new(sender_rate: u32) -> Self {
         let burst = sender_rate.saturating_mul(SENDER_BURST_S);
-        Self { peers: Buckets::new(PEER_RATE), senders: Buckets::new(Rate { burst, per_second: sender_rate }) }
+        Self {
+            peers: Buckets::new(PEER_RATE),
+            comers: Buckets::new(COMER_RATE),
+            strangers: Buckets::new(STRANGER_RATE),
+            all_strangers: Buckets::new(STRANGERS_RATE),
+            senders: Buckets::new(Rate { burst, per_second: sender_rate }),
+        }
     }
 
-    /// Before anything is done for a transaction of this peer.
+    /// Before anything is done for a transaction of this peer; `chosen`: it was named, or this node chose it.
     ///
     /// # Errors
     /// What to answer.
-    pub(crate) fn relayed(&self, peer: PeerId, now: Instant) -> Result<(), String> {
-        let Rate { per_second, .. } = PEER_RATE;
+    pub(crate) fn relayed(&self, peer: PeerId, chosen: bool, now: Instant) -> Result<(), String> {
+        let buckets = if chosen { &self.peers } else { &self.comers };
+        let per_second = buckets.rate.per_second;
         let text = || format!("transactions of one peer: expected at most {per_second} a second; try again");
-        self.peers.take(peer, now).then_some(()).ok_or_else(text)
+        buckets.take(peer, now).then_some(()).ok_or_else(text)
+    }
+
+    /// The same of a host behind which no node is known.
+    ///
+    /// # Errors
+    /// What to answer.
+    pub(crate) fn pushed(&self, host: IpAddr, now: Instant) -> Result<(), String> {
+        let (one, all) = (STRANGER_RATE.per_second, STRANGERS_RATE.per_second);
+        let text =
+            || format!("transactions of strangers: expected at most {one} a second of one host and {all} of all");
+        let taken = self.strangers.take(host.to_canonical(), now) && self.all_strangers.take((), now);
+        taken.then_some(()).ok_or_else(text)
     }
 
     /// When the signature of this sender held.
@@ -89,9 +119,12 @@ mod tests {
         assert!(quotas.sent(b, now).is_ok() && quotas.sent(a, now).unwrap_err().contains("at most 3 a second"));
         assert!(quotas.sent(a, now + Duration::from_secs(1)).is_ok());
         let [p, q] = [1, 2].map(|port| PeerId::from(([192, 0, 2, 1], port)));
-        let relayed = (0..30_000).filter(|_| quotas.relayed(p, now).is_ok()).count();
-        assert_eq!(relayed, 20_000);
-        assert!(quotas.relayed(q, now).is_ok());
+        let relayed = |peer, chosen| (0..30_000).filter(|_| quotas.relayed(peer, chosen, now).is_ok()).count();
+        assert_eq!((relayed(p, true), relayed(p, false)), (20_000, 5_000));
+        assert_eq!((relayed(q, true), relayed(q, false)), (20_000, 5_000));
+        let host = |n: u8| IpAddr::from([192, 0, 2, n]);
+        let pushed = |n| (0..1_000).filter(|_| quotas.pushed(host(n), now).is_ok()).count();
+        assert_eq!([1, 2, 3].map(pushed), [250, 250, 0], "a host has its share, and all together theirs");
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub const COST_INVALID: u32 = 8;
 /// … a request that was reset before its answer (rapid reset, after it was accepted) …
 pub const COST_ABANDONED: u32 = 2;
 /// … and a block or transaction that comes too early: an honest peer of a node that is behind sends one now and then.
-pub const COST_NOT_YET: u32 = 1;
+pub const COST_NOT_YET: u32 = 2;
 /// How long a request of a connection in debt waits for its refusal. With its 32 streams a connection gets 32 refusals a
 /// second then, which cost next to nothing.
 pub const DEBT_PAUSE: Duration = Duration::from_secs(1);

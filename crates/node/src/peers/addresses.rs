@@ -62,13 +62,19 @@ pub(super) type Change = (SocketAddr, Option<PeerRow>);
 #[derive(Debug)]
 pub(super) struct AddressBook {
     rows: BTreeMap<SocketAddr, Row>,
+    /// How many of those that never answered each source told of, and how many stand in each network. Kept, and not
+    /// counted anew for each address of a flood.
+    by_source: BTreeMap<Group, usize>,
+    by_group: BTreeMap<Group, usize>,
+    told: usize,
     random: u64,
 }
 
 impl AddressBook {
     /// With what was stored; `seed` decides who is tried among equals.
     pub(super) fn load(stored: Vec<PeerRow>, seed: u64) -> Self {
-        let mut book = Self { rows: BTreeMap::new(), random: seed };
+        let (rows, by_source, by_group) = Default::default();
+        let mut book = Self { rows, by_source, by_group, told: 0, random: seed };
         let mut stored = stored;
         stored.sort_by_key(|row| row.since_ms);
         for PeerRow { address, since_ms, last_seen_ms } in stored.into_iter().take(MAX_KNOWN) {
@@ -100,52 +106,73 @@ impl AddressBook {
         self.rows.iter().filter(|(_, row)| row.since_ms.is_none())
     }
 
-    /// `source` says that somebody listens at `address`.
+    /// `source` says that somebody listens at `address`. What goes beyond the share of a source or a network is not
+    /// taken: it comes again when some of the others were tried and forgotten.
     pub(super) fn told(&mut self, address: SocketAddr, source: &SocketAddr, now_ms: u64) {
         if self.rows.contains_key(&address) {
             return;
         }
         let (source, group) = (Group::of(source), Group::of(&address));
-        let of_source = |row: &Row| row.source == source;
-        let in_group = |address: &SocketAddr| Group::of(address) == group;
-        let by_source = self.told_rows().filter(|(_, row)| of_source(row)).count();
-        let by_group = self.told_rows().filter(|(address, _)| in_group(address)).count();
-        let oldest = if by_source >= MAX_TOLD_BY_SOURCE {
-            self.oldest_told(|_, row| of_source(row))
-        } else if by_group >= MAX_TOLD_IN_GROUP {
-            self.oldest_told(|address, _| in_group(address))
-        } else if self.told_rows().count() >= MAX_TOLD {
-            let greedy = self.greediest_source();
-            self.oldest_told(|_, row| Some(row.source) == greedy)
-        } else {
-            None
-        };
-        if let Some(oldest) = oldest {
-            self.rows.remove(&oldest);
+        let count = |of: &BTreeMap<Group, usize>, key: &Group| of.get(key).copied().unwrap_or(0);
+        let of_source = count(&self.by_source, &source);
+        if of_source >= MAX_TOLD_BY_SOURCE || count(&self.by_group, &group) >= MAX_TOLD_IN_GROUP {
+            return;
+        }
+        if self.told >= MAX_TOLD {
+            // Whoever told of most makes room for whoever told of fewer.
+            let greediest =
+                self.by_source.iter().max_by_key(|(_, count)| **count).map(|(source, count)| (*source, *count));
+            let Some((greedy, _)) = greediest.filter(|(_, most)| *most > of_source + 1) else { return };
+            if let Some(oldest) = self.oldest_told(|row| row.source == greedy) {
+                self.forget(&oldest);
+            }
         }
         let row =
             Row { source, told_ms: now_ms, since_ms: None, seen_ms: 0, stored_ms: 0, failures: 0, not_before_ms: 0 };
         self.rows.insert(address, row);
+        *self.by_source.entry(source).or_default() += 1;
+        *self.by_group.entry(group).or_default() += 1;
+        self.told += 1;
     }
 
-    fn oldest_told(&self, may: impl Fn(&SocketAddr, &Row) -> bool) -> Option<SocketAddr> {
-        let candidates = self.told_rows().filter(|(address, row)| may(address, row));
+    fn oldest_told(&self, may: impl Fn(&Row) -> bool) -> Option<SocketAddr> {
+        let candidates = self.told_rows().filter(|(_, row)| may(row));
         candidates.min_by_key(|(_, row)| row.told_ms).map(|(address, _)| *address)
     }
 
-    fn greediest_source(&self) -> Option<Group> {
-        let mut counts: BTreeMap<Group, usize> = BTreeMap::new();
-        for (_, row) in self.told_rows() {
-            *counts.entry(row.source).or_default() += 1;
+    /// One less of those that never answered.
+    fn uncount(&mut self, address: &SocketAddr, source: Group) {
+        for (counts, key) in [(&mut self.by_source, source), (&mut self.by_group, Group::of(address))] {
+            if let Some(count) = counts.get_mut(&key) {
+                *count -= 1;
+                if *count == 0 {
+                    counts.remove(&key);
+                }
+            }
         }
-        counts.into_iter().max_by_key(|(_, count)| *count).map(|(source, _)| source)
+        self.told -= 1;
+    }
+
+    fn forget(&mut self, address: &SocketAddr) {
+        if let Some(row) = self.rows.remove(address)
+            && row.since_ms.is_none()
+        {
+            self.uncount(address, row.source);
+        }
     }
 
     /// A Hello went well there. What has to be stored of it.
     pub(super) fn answered(&mut self, address: SocketAddr, now_ms: u64) -> Vec<Change> {
         let mut changes = Vec::new();
-        if self.rows.get(&address).is_none_or(|row| row.since_ms.is_none()) && !self.make_room(&address, &mut changes) {
-            return changes;
+        let row = self.rows.get(&address);
+        if row.is_none_or(|row| row.since_ms.is_none()) {
+            let told_by = row.map(|row| row.source);
+            if !self.make_room(&address, &mut changes) {
+                return changes;
+            }
+            if let Some(source) = told_by {
+                self.uncount(&address, source);
+            }
         }
         let source = Group::of(&address);
         let row = self.rows.entry(address).or_insert(Row {
@@ -182,7 +209,7 @@ impl AddressBook {
         let Some(gone) = known().filter(dead).min_by_key(|(_, row)| row.seen_ms).map(|(address, _)| *address) else {
             return false;
         };
-        self.rows.remove(&gone);
+        self.forget(&gone);
         changes.push((gone, None));
         true
     }
@@ -193,7 +220,7 @@ impl AddressBook {
         row.not_before_ms = now_ms.saturating_add(RETRY_MS << row.failures.min(MAX_DOUBLINGS));
         row.failures = row.failures.saturating_add(1);
         if row.since_ms.is_none() && row.failures >= MAX_FAILURES {
-            self.rows.remove(address);
+            self.forget(address);
         }
     }
 

@@ -60,13 +60,11 @@ fn is_embedded(ip: Ipv6Addr) -> bool {
 
 /// Exchanges of each host.
 #[derive(Default)]
-pub(super) struct Exchanges(BTreeMap<SocketAddr, Bucket>);
+pub(super) struct Exchanges(BTreeMap<IpAddr, Bucket>);
 
 impl Exchanges {
     pub(super) fn may(&mut self, remote: SocketAddr, now: Instant) -> bool {
-        // Programs of one machine share its address.
-        let port = if remote.ip().to_canonical().is_loopback() { remote.port() } else { 0 };
-        let host = SocketAddr::new(remote.ip().to_canonical(), port);
+        let host = remote.ip().to_canonical();
         if self.0.len() >= MAX_EXCHANGERS && !self.0.contains_key(&host) {
             self.0.retain(|_, bucket| !bucket.is_full(EXCHANGES, now));
             if self.0.len() >= MAX_EXCHANGERS {
@@ -87,6 +85,14 @@ impl Peers {
     /// Whether this host may exchange addresses now.
     pub(crate) fn may_exchange(&self, remote: SocketAddr) -> bool {
         lock(&self.exchanges).may(remote, Instant::now())
+    }
+
+    /// Whether this is a peer that the operator named or this node chose, or at least a node that was called back and
+    /// answered; `None`: neither.
+    pub(crate) fn is_chosen(&self, peer: PeerId) -> Option<bool> {
+        let table = lock(&self.table);
+        let entry = table.get(&peer)?;
+        (entry.connected || entry.role != Role::Reverse).then_some(entry.role != Role::Reverse)
     }
 
     /// Takes addresses that `source` tells into the book. They are called when there is a place, and used after a Hello.

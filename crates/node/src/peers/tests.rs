@@ -210,7 +210,4 @@ async fn addresses_are_exchanged_now_and_then() {
     assert!((16..20).contains(&taken), "{taken}");
     assert!(!world.peers.may_exchange(host(port + 1)), "another connection of the same host");
     assert!(world.peers.may_exchange(SocketAddr::from(([192, 0, 2, 10], port))));
-    let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
-    assert!((0..100).filter(|_| world.peers.may_exchange(local(1))).count() < 20);
-    assert!(world.peers.may_exchange(local(2)), "programs of one machine share its address");
 }

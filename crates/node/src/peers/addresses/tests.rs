@@ -37,6 +37,8 @@ fn a_flood_of_addresses_does_not_replace_those_who_were_here_before() {
             book.answered(evil(n), now_ms);
         }
         assert!(book.rows.len() <= MAX_TOLD + MAX_KNOWN);
+        assert_eq!((book.told, book.by_source.values().sum()), (book.told_rows().count(), book.told));
+        assert_eq!(book.by_group.values().sum::<usize>(), book.told);
         book = AddressBook::load(stored(&book), restart);
         let mut taken = BTreeSet::new();
         while taken.len() < 8 {
@@ -61,6 +63,7 @@ fn one_source_pushes_out_its_own_and_nobody_elses() {
     }
     assert!(book.rows.len() <= MAX_TOLD && book.rows.contains_key(&honest), "{}", book.rows.len());
     // and one network holds its share
+    let mut book = AddressBook::load(Vec::new(), 1);
     for port in 1..1_000 {
         book.told(at(77, 1, port), &evil(u32::from(port)), 4);
     }
