@@ -213,7 +213,14 @@ impl Engine {
             }
             let Some(sync) = &mut self.headers else { return };
             match whole {
-                Some(whole) => sync.window.hold(hash, peer, whole),
+                Some(whole) => {
+                    // A sibling is no part of the chain of headers: it is asked for by itself, and best ahead of its turn.
+                    let lister = (!whole.block.siblings.is_empty()).then(|| whole.block.clone());
+                    sync.window.hold(hash, peer, whole);
+                    if let Some(block) = lister {
+                        self.prefetch_siblings(&block, peer);
+                    }
+                }
                 None => drop(sync.window.tried.entry(hash).or_default().insert(peer)),
             }
         }
@@ -239,11 +246,11 @@ impl Engine {
                 continue;
             }
             let waits = sync.window.waiting == Some(hash);
-            if waits && self.bodies.holds(&hash) {
+            if self.bodies.holds(&hash) {
                 return;
             }
-            // Its bodies came, or it came by another way.
-            if matches!(self.ledger.knows_block(&hash), Ok(true)) {
+            // Its bodies or siblings came, or it came by another way.
+            if matches!(self.ledger.is_settled(&hash), Ok(true)) {
                 self.stepped(true);
             } else if waits {
                 return self.headers_failed(AVOID_MS);

@@ -313,6 +313,32 @@ fn a_leader_that_changes_its_chain_under_the_session_is_followed() {
     assert_eq!(net.tip(late).hash, net.tip(2).hash, "{}", net.describe());
 }
 
+/// The second answer of the leader belongs to another branch than the first.
+#[test]
+fn headers_that_leave_the_chain_given_before_are_followed_from_where_they_do() {
+    let mut net = net_of(2, 20, 14);
+    let tx = tx(&net.genesis, 1_000);
+    let first = forged(&mut net, 1, 700, &BTreeMap::new());
+    let second = forged(&mut net, 1, 900, &BTreeMap::from([(101, vec![tx.hash()])]));
+    assert!(first[100] == second[100] && first[101] != second[101]);
+    let leader = joiner(&mut net);
+    net.run(900_000);
+    net.submit(leader, tx);
+    net.nodes[leader].fake = Some(first);
+    let late = joiner(&mut net);
+    net.connect(late, leader);
+    let headers =
+        |net: &Net| net.nodes[late].fetched.iter().filter(|(_, fetch)| matches!(fetch, Fetch::Headers { .. })).count();
+    while headers(&net) < 2 {
+        net.run(1);
+    }
+    let end = second[900].claimed_hash;
+    net.nodes[leader].fake = Some(second);
+    net.run(9_000);
+    assert_eq!(net.tip(late).hash, end, "{}", net.describe());
+    assert!(net.nodes[late].bans.is_empty());
+}
+
 #[test]
 fn peers_of_the_frozen_contract_alone_serve_and_are_served_as_before() {
     let mut net = net_of(3, 200, 10);
