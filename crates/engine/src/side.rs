@@ -48,7 +48,7 @@ impl Engine {
     /// Counts what was just stored beside the best chain, and gives back what became the best chain.
     pub(crate) fn stored_beside(&mut self, block: &UncheckedBlock, result: &Result<Imported, BlockError>) {
         match result {
-            Ok(Imported::Side) | Err(BlockError::NotValid { .. }) => {
+            Ok(Imported::Side) | Err(BlockError::NotValid { .. } | BlockError::MissingBlocks { .. }) => {
                 self.side.left = self.side.left.saturating_sub(cost(block));
             }
             Ok(Imported::Reorganised { applied, .. }) => {

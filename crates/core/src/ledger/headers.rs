@@ -1,6 +1,7 @@
 //! Chains of headers, checked as far as headers alone allow, ahead of their bodies.
 
 use super::check::unsound;
+use super::siblings::is_held;
 use super::{Ledger, missing};
 use crate::block::{Header, block_sign_bytes};
 use crate::bytes::{BlockHash, Hash32, Signature};
@@ -65,7 +66,11 @@ impl Ledger {
     /// The store's.
     pub fn header_tip(&self, hash: &BlockHash) -> Result<Option<HeaderTip>, StoreError> {
         let view = self.view();
+        // A row stays for ever; what stands on a block that was dropped needs that block again first.
         let Some(row) = view.index(hash)? else { return Ok(None) };
+        if !is_held(&view, hash, &row)? {
+            return Ok(None);
+        }
         let mut miners = VecDeque::new();
         let mut at = (*hash, row.clone());
         for _ in 0..self.genesis.spacing {
