@@ -137,6 +137,7 @@ impl RocksStore {
     /// # Errors
     /// [`StoreError::Corrupt`] for the first that does not hold.
     pub fn verify(&self) -> Result<u64, StoreError> {
+        manifest::verify(&self.db, &self.path)?;
         columns::check_all(&self.view())
     }
 
@@ -158,7 +159,7 @@ impl RocksStore {
             failpoint::at_each_new_file("open.recovering", path, || open_database(path, config, &NAMES, false));
         let store = Self { db: opened?, path: path.to_owned(), manifest: Noted::default() };
         failpoint::reach("open.recovered");
-        manifest::check(&store.db, found)?;
+        manifest::check(&store.db, path, found)?;
         let view = store.view();
         let meta = view.meta()?;
         if meta.format_version != FORMAT_VERSION {
