@@ -6,8 +6,9 @@
 //!
 //! The entry stands in RocksDB's `default` family, which nothing else uses. A store without it is not compared.
 
+use crate::errors::rocks;
 use blockhie_core::StoreError;
-use rocksdb::{DB, WriteBatch};
+use rocksdb::{DB, IteratorMode, WriteBatch};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -53,10 +54,10 @@ fn current(folder: &Path) -> Option<(u64, PathBuf)> {
 /// Refuses a database whose manifest was `found` so short, before RocksDB opened it, that it has lost something.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`].
-pub(crate) fn check(db: &DB, found: Option<Manifest>) -> Result<(), StoreError> {
-    // An entry that cannot be read is found by whoever reads the rest; it is no reason to refuse by itself.
-    let written = db.get(KEY).ok().flatten().and_then(|bytes| Manifest::from_bytes(&bytes));
+/// [`StoreError::Corrupt`], also when the entry cannot be read.
+pub(crate) fn check(db: &DB, path: &Path, found: Option<Manifest>) -> Result<(), StoreError> {
+    let written = db.get(KEY).map_err(|error| rocks("read", path, error))?;
+    let written = written.and_then(|bytes| Manifest::from_bytes(&bytes));
     match (written, found) {
         (Some(written), Some(found)) if found < written => Err(StoreError::Corrupt {
             what: "the manifest of the tables".into(),
@@ -65,6 +66,17 @@ pub(crate) fn check(db: &DB, found: Option<Manifest>) -> Result<(), StoreError> 
         }),
         _ => Ok(()),
     }
+}
+
+/// Reads all of the family once, and its checksums with it.
+///
+/// # Errors
+/// [`StoreError::Corrupt`].
+pub(crate) fn verify(db: &DB, path: &Path) -> Result<(), StoreError> {
+    for entry in db.iterator(IteratorMode::Start) {
+        entry.map_err(|error| rocks("read", path, error))?;
+    }
+    Ok(())
 }
 
 /// Remembers what the log says already.

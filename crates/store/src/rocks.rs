@@ -143,6 +143,7 @@ impl RocksStore {
     /// # Errors
     /// [`StoreError::Corrupt`] for the first that does not hold.
     pub fn verify(&self) -> Result<u64, StoreError> {
+        manifest::verify(&self.db, &self.path)?;
         columns::check_all(&self.view())
     }
 
@@ -170,7 +171,7 @@ impl RocksStore {
         let opened = failpoint::at_each_new_file("open.recovering", path, || open_families(&options, path, &NAMES));
         let store = Self { db: opened?, path: path.to_owned(), manifest: Noted::default() };
         failpoint::reach("open.recovered");
-        manifest::check(&store.db, found)?;
+        manifest::check(&store.db, path, found)?;
         let view = store.view();
         let mut meta = view.meta()?;
         if !(written..=FORMAT_VERSION).contains(&meta.format_version) {
