@@ -19,7 +19,8 @@ pub(super) struct Line {
 
 /// See the module.
 pub(super) struct Conduct {
-    bucket: Mutex<Bucket>,
+    /// Shared by all connections of a host, so that a new one is no way out of debt.
+    bucket: Arc<Mutex<Bucket>>,
     /// Requests that came while it was in debt.
     in_debt: AtomicU32,
     /// Bytes of requests of which not all has come, and requests that are worked on.
@@ -30,9 +31,9 @@ pub(super) struct Conduct {
 }
 
 impl Conduct {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(bucket: Arc<Mutex<Bucket>>) -> Self {
         Self {
-            bucket: Mutex::new(Bucket::full(limits.conduct, Instant::now())),
+            bucket,
             in_debt: AtomicU32::new(0),
             bytes: AtomicUsize::new(0),
             places: AtomicUsize::new(0),
@@ -149,7 +150,8 @@ mod tests {
     fn who_holds_little_gets_something_when_the_whole_is_taken() {
         let limits =
             Limits { bytes_per_connection: 100, bytes: 150, bytes_reserved: 10, requests: 2, ..Limits::default() };
-        let (totals, line) = (Arc::new(Totals::default()), || Arc::new(Conduct::new(&limits)));
+        let bucket = || Arc::new(Mutex::new(Bucket::full(limits.conduct, Instant::now())));
+        let (totals, line) = (Arc::new(Totals::default()), || Arc::new(Conduct::new(bucket())));
         let (greedy, other, late) = (line(), line(), line());
         let held = |conduct: &Arc<Conduct>| Held::nothing(conduct.clone(), totals.clone());
         let (mut first, mut second, mut third) = (held(&greedy), held(&other), held(&late));
@@ -168,7 +170,8 @@ mod tests {
     #[test]
     fn debt_comes_of_faults_and_its_requests_close_the_socket() {
         let (limits, waker) = (Limits::default(), futures::task::noop_waker());
-        let conduct = Conduct::new(&limits);
+        let bucket = Arc::new(Mutex::new(Bucket::full(limits.conduct, Instant::now())));
+        let conduct = Conduct::new(bucket.clone());
         for code in [Code::Ok, Code::NotFound, Code::ResourceExhausted, Code::Unavailable] {
             (0..100_000).for_each(|_| conduct.answered(code, &limits));
             assert!(!conduct.is_in_debt(&limits), "{code:?} is no fault of who asks");
@@ -176,5 +179,10 @@ mod tests {
         (0..=limits.conduct.burst / COST_INVALID).for_each(|_| conduct.answered(Code::InvalidArgument, &limits));
         assert!((0..MAX_IN_DEBT).all(|_| conduct.is_in_debt(&limits)) && !conduct.is_closed(&waker));
         assert!(conduct.is_in_debt(&limits) && conduct.is_closed(&waker));
+        let again = Conduct::new(bucket);
+        assert!(
+            again.is_in_debt(&limits) && !again.is_closed(&waker),
+            "the next connection of that host begins in debt"
+        );
     }
 }

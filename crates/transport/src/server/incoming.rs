@@ -6,7 +6,7 @@ use crate::limits::{Limits, MAX_ARRIVALS};
 use futures::Stream;
 use std::collections::HashMap;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -28,6 +28,8 @@ struct Counter {
     open: Mutex<HashMap<IpAddr, usize>>,
     rate: Rate,
     arrivals: Mutex<HashMap<IpAddr, Bucket>>,
+    conduct: Rate,
+    hosts: Mutex<HashMap<IpAddr, Arc<Mutex<Bucket>>>>,
 }
 
 impl Counter {
@@ -46,6 +48,27 @@ impl Counter {
         }
         open.insert(address, here + 1);
         Some(Place { counter: Arc::clone(self), address })
+    }
+
+    /// What is left to a host of what it may send that is refused. The programs of this machine share its address, and
+    /// one must not pay for another.
+    fn conduct_of(&self, address: IpAddr, now: Instant) -> Arc<Mutex<Bucket>> {
+        let fresh = || Arc::new(Mutex::new(Bucket::full(self.conduct, now)));
+        let address = address.to_canonical();
+        if [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)].contains(&address) {
+            return fresh();
+        }
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if hosts.len() >= MAX_ARRIVALS && !hosts.contains_key(&address) {
+            let is_full = |bucket: &Mutex<Bucket>| {
+                bucket.lock().unwrap_or_else(PoisonError::into_inner).is_full(self.conduct, now)
+            };
+            hosts.retain(|_, bucket| !is_full(bucket));
+            if hosts.len() >= MAX_ARRIVALS {
+                return fresh();
+            }
+        }
+        hosts.entry(address).or_insert_with(fresh).clone()
     }
 
     /// Whether this address opens connections at a fair rate.
@@ -87,6 +110,8 @@ pub(super) fn incoming(listener: TcpListener, limits: &Limits) -> impl Stream<It
         open: Mutex::default(),
         rate: limits.arrivals,
         arrivals: Mutex::default(),
+        conduct: limits.conduct,
+        hosts: Mutex::default(),
     };
     let state = (listener, Arc::new(counter), limits.clone());
     futures::stream::unfold(state, move |(listener, counter, limits)| async move {
@@ -113,7 +138,8 @@ async fn accept(listener: &TcpListener, counter: &Arc<Counter>, limits: &Limits)
             tracing::debug!(%remote, %error, "nodelay not set");
         }
         let deadline = Some(Box::pin(tokio::time::sleep(limits.handshake_time)));
-        let line = Line { tcp: stream.connect_info(), conduct: Arc::new(Conduct::new(limits)) };
+        let bucket = counter.conduct_of(remote.ip(), Instant::now());
+        let line = Line { tcp: stream.connect_info(), conduct: Arc::new(Conduct::new(bucket)) };
         return Guarded { stream, deadline, missing: PREFACE_LEN, line, _place: place };
     }
 }
@@ -191,7 +217,15 @@ mod tests {
     use super::*;
 
     fn counter(rate: Rate) -> Counter {
-        Counter { per_address: 2, total: 3, open: Mutex::default(), rate, arrivals: Mutex::default() }
+        Counter {
+            per_address: 2,
+            total: 3,
+            open: Mutex::default(),
+            rate,
+            arrivals: Mutex::default(),
+            conduct: Rate { burst: 8, per_second: 1 },
+            hosts: Mutex::default(),
+        }
     }
 
     #[test]
@@ -207,6 +241,19 @@ mod tests {
             counter.may_arrive(IpAddr::from(n.to_be_bytes()), Instant::now());
         }
         assert!(counter.arrivals.lock().unwrap().len() <= MAX_ARRIVALS);
+    }
+
+    #[test]
+    fn a_host_has_one_account_and_programs_of_this_machine_have_each_their_own() {
+        let (counter, now) = (counter(Rate { burst: 1, per_second: 1 }), Instant::now());
+        let take =
+            |ip: &str| counter.conduct_of(ip.parse().unwrap(), now).lock().unwrap().take(8, counter.conduct, now);
+        assert!(take("10.0.0.1") && !take("10.0.0.1") && !take("::ffff:10.0.0.1") && take("10.0.0.2"));
+        assert!(take("127.0.0.1") && take("127.0.0.1") && take("::1") && take("::1"));
+        for n in 0..2 * u32::try_from(MAX_ARRIVALS).unwrap() {
+            counter.conduct_of(IpAddr::from(n.to_be_bytes()), now);
+        }
+        assert!(counter.hosts.lock().unwrap().len() <= MAX_ARRIVALS && !take("10.0.0.1"));
     }
 
     #[test]
