@@ -174,7 +174,9 @@ fn values(vectors: &Value, add: &mut dyn FnMut(&'static str, &str, Vec<u8>)) {
         miner_seen: Some(7),
     };
     write("undo", bincode::serde::encode_to_vec(&undo, config).unwrap());
-    let meta = blockhie_core::store::Meta::new(&Genesis::from_bytes(&bytes(&vectors["chain"]["genesis"])).unwrap());
+    let genesis = Genesis::from_bytes(&bytes(&vectors["chain"]["genesis"])).unwrap();
+    // A seed stays as it is when the version moves on.
+    let meta = blockhie_core::store::Meta { format_version: 1, ..blockhie_core::store::Meta::new(&genesis) };
     write("meta", bincode::serde::encode_to_vec(&meta, config).unwrap());
     let peer = blockhie_core::store::PeerRow { address: "127.0.0.1:1".into(), last_seen_ms: 9, since_ms: 7 };
     write("peer", bincode::serde::encode_to_vec(&peer, config).unwrap());
@@ -197,6 +199,15 @@ fn scripts(add: &mut dyn FnMut(&'static str, &str, Vec<u8>)) {
     // A heavier branch whose last block repeats a transaction: it is left again.
     let bad = [&[0, 2, 2, 3, 1, 0, 1][..], &mine(0, 1, 3), &[0, 0, 0, 3, 1, 0, 1], &mine(4, 2, 9), &[6]].concat();
     add("import", "a-fork-that-is-not-valid", [&stands[..], &bad].concat());
+    // Two blocks from the genesis, and one over the first that lists the second; and a pair of siblings.
+    let lists = |parent: u8, miner: u8, siblings: &[u8]| {
+        [&[2, parent, miner, 9, 0, u8::try_from(siblings.len()).unwrap() - 1], siblings, &[1]].concat()
+    };
+    let sibling = [0, 1, 1, 3, 2, 0, 1, 1];
+    let one = [&mine(0, 0, 9)[..], &sibling, &lists(1, 2, &[0]), &mine(0, 0, 9), &[6]].concat();
+    add("import", "a-sibling", [&sends[..], &one].concat());
+    let pair = [&mine(0, 0, 9)[..], &sibling, &mine(0, 2, 3), &[0, 2, 2, 9, 0, 1], &mine(0, 1, 9)].concat();
+    add("import", "two-siblings", [&sends[..], &pair, &lists(0, 0, &[3, 2]), &mine(0, 2, 9)].concat());
     for field in 0..12 {
         for seal in [0, 0x42, 0x80, 0xc2] {
             let spoilt = [3, 0, 2, 9, 0, 1, field, 0x55, seal, 0];
