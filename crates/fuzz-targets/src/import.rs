@@ -21,7 +21,7 @@ const START_MS: u64 = 1_750_000_000_000;
 /// The clock stands still; times that a script writes go past what it lets in.
 const NOW_MS: u64 = START_MS + 20_000;
 /// W and L of this chain: as long as a ledger takes no others, a block that lists siblings is one more that is refused.
-const SIBLINGS: (u8, u8) = (0, 0);
+const SIBLINGS: (u8, u8) = (4, 3);
 /// Steps of a script: enough for a reorganisation of several blocks and back.
 const MAX_STEPS: usize = 48;
 

@@ -358,6 +358,9 @@ fn scripts_extend_reorganise_and_are_refused() {
     assert_eq!(reached("a-fork-with-them"), Reached { extended: 3, committed: 2, ..fork });
     let refused = reached("a-fork-that-is-not-valid");
     assert!(refused.reorganised == 0 && refused.refused == 1 && refused.committed == 3, "{refused:?}");
+    let merged = Reached { extended: 3, side: 1, committed: 2, ..Reached::default() };
+    assert_eq!(reached("a-sibling"), merged);
+    assert_eq!(reached("two-siblings"), Reached { side: 2, reorganised: 2, ..merged });
     let spoilt: Vec<Reached> = seeds
         .iter()
         .filter(|((target, name), _)| *target == "import" && name.starts_with("spoilt"))
