@@ -95,7 +95,8 @@ pub struct Limits {
     pub bytes: usize,
     /// Bytes that a connection may hold even then (256 KiB): the largest block fits.
     pub bytes_reserved: usize,
-    /// What a connection may send that is refused (512 tokens, then 32 a second; see [`COST_INVALID`]), with all others
+    /// What a connection may send that is refused (2,048 tokens, then 32 a second: 256 wrong messages, which whoever
+    /// tries a client of his own may need; see [`COST_INVALID`]), with all others
     /// of its host; on 127.0.0.1 and ::1 each for itself. In debt it is answered late and without work, and then closed.
     pub conduct: Rate,
     /// A request that takes longer than this is given up (10 s). A watch stream is not a request that takes long.
@@ -121,7 +122,7 @@ impl Default for Limits {
             bytes_per_connection: 4 << 20,
             bytes: 64 << 20,
             bytes_reserved: 256 << 10,
-            conduct: Rate { burst: 512, per_second: 32 },
+            conduct: Rate { burst: 2_048, per_second: 32 },
             request_time: Duration::from_secs(10),
             handshake_time: Duration::from_secs(3),
             keepalive_every: Duration::from_secs(20),
