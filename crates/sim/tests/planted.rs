@@ -1,5 +1,4 @@
 //! Each planted bug is caught, by a seed that holds without it. `blockhie-sim planted` prints the same table.
-#![allow(clippy::print_stdout, reason = "the table of what was caught, shown with --no-capture")]
 #![allow(clippy::print_stdout, reason = "the table of what caught what")]
 
 use blockhie_sim::planted::{Bug, Hook, Place};
