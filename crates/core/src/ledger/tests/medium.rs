@@ -3,7 +3,7 @@
 use super::*;
 use crate::app::{Entries, TxPosition};
 use crate::block::Block;
-use crate::store::{Batch, HistoryNode, PeerRow, Undo};
+use crate::store::{Batch, HistoryNode, PeerRow, SideKey, Undo};
 use crate::tx::StoredTx;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -44,6 +44,8 @@ impl StoreRead for View<'_> {
         state_get(key: &[u8]) -> Option<Vec<u8>>;
         state_range(start: &[u8], end: Option<&[u8]>, limit: usize) -> Entries;
         undo(hash: &BlockHash) -> Option<Undo>;
+        listed(hash: &BlockHash) -> Option<u64>;
+        side(key: &SideKey) -> Option<u64>;
         pending_since(hash: &TxHash) -> Option<u64>;
         pending(after: Option<&TxHash>, limit: usize) -> Vec<(TxHash, u64)>;
         peers() -> Vec<PeerRow>;
@@ -51,6 +53,8 @@ impl StoreRead for View<'_> {
         index_page(after: Option<&BlockHash>, limit: usize) -> Vec<(BlockHash, IndexRow)>;
         heights_page(after: Option<u64>, limit: usize) -> Vec<(u64, BlockHash)>;
         tx_positions_page(after: Option<&TxHash>, limit: usize) -> Vec<(TxHash, TxPosition)>;
+        listed_page(after: Option<&BlockHash>, limit: usize) -> Vec<(BlockHash, u64)>;
+        side_page(after: Option<&SideKey>, limit: usize) -> Vec<(SideKey, u64)>;
         history_page(after: Option<(u8, u64)>, limit: usize) -> Vec<HistoryNode>;
     }
 }
