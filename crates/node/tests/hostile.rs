@@ -134,7 +134,7 @@ async fn p4_floods_of_bad_blocks_write_nothing() {
     let mut floods = Vec::new();
     for n in 0..8u8 {
         let evil = Evil::connect(host(20 + n), node.address()).await.unwrap();
-        let blocks: Vec<UncheckedBlock> = (0..250).map(bad).collect();
+        let blocks: Vec<UncheckedBlock> = (0..500).map(bad).collect();
         floods.push(tokio::spawn(async move {
             let mut answers = [0; 2];
             let pushes = blocks.iter().map(|block| evil.push(block));
@@ -151,7 +151,7 @@ async fn p4_floods_of_bad_blocks_write_nothing() {
         judged += invalid;
         unread += other;
     }
-    assert!((8..8 * 230).contains(&judged), "{judged} were looked at, {unread} not");
+    assert!((8..8 * 400).contains(&judged), "{judged} were looked at, {unread} not");
     assert_eq!(counter(&node, "blockhie_commit_seconds_count"), turns_before, "nothing was written");
     assert_eq!(node.tip().height, 0);
     let honest = PeerClient::connect(node.address()).await.unwrap();
