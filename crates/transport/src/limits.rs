@@ -96,8 +96,8 @@ pub struct Limits {
     /// Bytes that a connection may hold even then (256 KiB): the largest block fits.
     pub bytes_reserved: usize,
     /// What a connection may send that is refused (2,048 tokens, then 32 a second: 256 wrong messages, which whoever
-    /// tries a client of his own may need; see [`COST_INVALID`]), with all others
-    /// of its host; on 127.0.0.1 and ::1 each for itself. In debt it is answered late and without work, and then closed.
+    /// tries a client of his own may need; see [`COST_INVALID`]), with all others of its host; on 127.0.0.1 and ::1 each
+    /// for itself. In debt it is answered late and without work, and then closed.
     pub conduct: Rate,
     /// A request that takes longer than this is given up (10 s). A watch stream is not a request that takes long.
     pub request_time: Duration,

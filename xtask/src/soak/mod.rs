@@ -20,8 +20,8 @@ const MEMBERS: [&str; 4] = ["a", "b", "c", "d"];
 const DEFAULT_TPS: u32 = 7;
 /// How long to send.
 const DEFAULT_SECONDS: u32 = 600;
-/// How long to send before that, and how many a second at each node: enough to fill the caches of the stores, which at the
-/// paper's rate takes half an hour. What memory does after that is what it does for good.
+/// How long to send before that, and how many a second at each node: it fills the caches of the stores, which at the
+/// paper's rate take half an hour. The nodes' own of verified hashes (65,536) want three times as long.
 const DEFAULT_WARM_UP: u32 = 120;
 /// See [`DEFAULT_WARM_UP`].
 const WARM_UP_TPS: u32 = 50;
