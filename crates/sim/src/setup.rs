@@ -185,7 +185,10 @@ fn draw_genesis(rng: &mut Rng, nodes: &[NodeSetup], work: Work, open: bool, evil
         let most = (count - 1) / 2;
         let most = most.min((count - evil).saturating_sub(1));
         genesis.spacing = u8::try_from(rng.index(most + 1)).expect("at most 3");
-        genesis.quorum = u8::try_from(1 + count / 2 + rng.index(count - count / 2)).expect("at most 7");
+        // A quorum of few makes blocks final that a partition then abandons.
+        let quorum =
+            if rng.chance(150_000) { 1 + rng.index(count / 2) } else { 1 + count / 2 + rng.index(count - count / 2) };
+        genesis.quorum = u8::try_from(quorum).expect("at most 7");
     }
     genesis
 }
