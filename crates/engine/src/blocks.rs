@@ -114,6 +114,10 @@ impl Engine {
         self.stored_beside(&block, &result);
         let hash = block.claimed_hash;
         let kept = matches!(result, Ok(_) | Err(BlockError::NotValid { .. } | BlockError::MissingBlocks { .. }));
+        // Its hash was recomputed: whoever shows a block that has to wait has it, too, and not only the first.
+        if let Err(BlockError::MissingBodies { .. } | BlockError::MissingBlocks { .. }) = &result {
+            self.shown_by(from, hash);
+        }
         let verdict = match result {
             Ok(imported) => {
                 self.taken(&block, from, tickets, imported, old_tip);
@@ -163,11 +167,8 @@ impl Engine {
         imported: Imported,
         old_tip: BlockHash,
     ) {
-        let forgets = self.is_planted("forget-seen");
+        self.shown_by(from, block.claimed_hash);
         if let Some(state) = from.and_then(|peer| self.peers.get_mut(&peer)) {
-            if !forgets {
-                state.blocks.insert(block.claimed_hash);
-            }
             state.best_height = state.best_height.max(block.height);
             state.walk = 0;
         }
@@ -200,6 +201,16 @@ impl Engine {
         let tip = self.ledger.tip().hash;
         for ticket in tickets {
             self.reply(Some(ticket), Ok(Reply::Tip(tip)));
+        }
+    }
+
+    /// A peer is known to have this block: it is not sent there.
+    fn shown_by(&mut self, from: Option<PeerId>, hash: BlockHash) {
+        if self.is_planted("forget-seen") {
+            return;
+        }
+        if let Some(state) = from.and_then(|peer| self.peers.get_mut(&peer)) {
+            state.blocks.insert(hash);
         }
     }
 
