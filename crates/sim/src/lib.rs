@@ -8,6 +8,7 @@ pub mod app;
 pub mod chaos;
 mod check;
 pub mod faults;
+pub mod paper;
 pub mod planted;
 pub mod rng;
 pub mod setup;

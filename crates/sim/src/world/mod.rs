@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How often an engine is told that time passes.
-const TICK_MS: u64 = 100;
+pub(crate) const TICK_MS: u64 = 100;
 
 /// What comes.
 #[derive(Debug)]
@@ -151,6 +151,8 @@ pub struct World {
     active_faults: BTreeSet<usize>,
     quiet: bool,
     trace: Hash32,
+    /// What an evaluation notes.
+    pub(crate) probe: Option<crate::paper::Probe>,
 }
 
 impl World {
@@ -190,6 +192,7 @@ impl World {
             active_faults: BTreeSet::new(),
             quiet: false,
             trace: Hash32::ZERO,
+            probe: setup.paper.is_some().then(crate::paper::Probe::new),
             setup,
         };
         world.begin();
@@ -294,7 +297,7 @@ impl World {
     }
 
     /// A transaction that was made here.
-    fn made(&mut self, tx: &Transaction<Verified>) {
+    pub(crate) fn made(&mut self, tx: &Transaction<Verified>) {
         self.verified.insert(tx.hash(), (tx.clone().into_unverified(), tx.clone()));
     }
 
