@@ -40,8 +40,8 @@ impl RocksStore {
     pub fn create(path: &Path, genesis: &Genesis, config: &StoreConfig) -> Result<Self, StoreError> {
         begin("create a store", path, LEDGER)?;
         failpoint::reach("create.marked");
-        let db = open_database(path, config, &NAMES, true)?;
-        let store = Self { db, path: path.to_owned(), manifest: Noted::default() };
+        let db = open_families(&options(config, true)?, path, &NAMES)?;
+        let store = Self { db, path: path.to_owned(), manifest: Noted::new(DEFAULT_COLUMN_FAMILY_NAME) };
         failpoint::reach("create.made");
         store.commit(vec![Op::Meta(Meta::new(genesis))])?;
         failpoint::reach("create.genesis");
@@ -143,7 +143,7 @@ impl RocksStore {
     /// # Errors
     /// [`StoreError::Corrupt`] for the first that does not hold.
     pub fn verify(&self) -> Result<u64, StoreError> {
-        manifest::verify(&self.db, &self.path)?;
+        manifest::verify(&self.db, DEFAULT_COLUMN_FAMILY_NAME, &self.path)?;
         columns::check_all(&self.view())
     }
 
@@ -169,9 +169,9 @@ impl RocksStore {
         failpoint::reach("open.begun");
         let found = Manifest::of(path);
         let opened = failpoint::at_each_new_file("open.recovering", path, || open_families(&options, path, &NAMES));
-        let store = Self { db: opened?, path: path.to_owned(), manifest: Noted::default() };
+        let store = Self { db: opened?, path: path.to_owned(), manifest: Noted::new(DEFAULT_COLUMN_FAMILY_NAME) };
         failpoint::reach("open.recovered");
-        manifest::check(&store.db, path, found)?;
+        manifest::check(&store.db, DEFAULT_COLUMN_FAMILY_NAME, path, found)?;
         let view = store.view();
         let mut meta = view.meta()?;
         if !(written..=FORMAT_VERSION).contains(&meta.format_version) {
@@ -236,7 +236,7 @@ impl Store for RocksStore {
         for op in batch {
             self.add(&mut writes, op)?;
         }
-        let manifest = self.manifest.add(&self.path, &mut writes);
+        let manifest = self.manifest.add(&self.db, &self.path, &mut writes);
         write_synced(&self.db, &self.path, writes)?;
         self.manifest.remember(manifest);
         Ok(())
@@ -284,11 +284,7 @@ pub(crate) fn begin(action: &'static str, path: &Path, kind: Kind) -> Result<(),
 ///
 /// It is named so that it gets our options too. With its own, of 64 MiB a write buffer, RocksDB would wait for 64 MiB
 /// of free space before it writes again after a full disk.
-pub(crate) fn open_database(path: &Path, config: &StoreConfig, names: &[&str], create: bool) -> Result<DB, StoreError> {
-    open_families(&options(config, create)?, path, names)
-}
-
-fn open_families(options: &Options, path: &Path, names: &[&str]) -> Result<DB, StoreError> {
+pub(crate) fn open_families(options: &Options, path: &Path, names: &[&str]) -> Result<DB, StoreError> {
     let names = [DEFAULT_COLUMN_FAMILY_NAME].iter().chain(names);
     let families = names.map(|name| (*name, options.clone()));
     DB::open_cf_with_opts(options, path, families).map_err(|error| rocks("open", path, error))

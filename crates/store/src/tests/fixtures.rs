@@ -112,6 +112,10 @@ fn what_earlier_releases_wrote_is_read_or_refused_with_a_hint() {
         fs::write(path.join(FILE), format!("blockhie {kind} {} ready\n", present + 1)).unwrap();
         refused(&path, present + 1);
     }
+    for kind in [LEDGER, KEY_VALUE, BLOBS] {
+        let present = fixtures().join(format!("{}-{}", kind.name, kind.version));
+        assert!(present.is_dir(), "{}: see the top of this file", present.display());
+    }
     seen.sort();
     seen.dedup();
     assert_eq!(seen, ["blobs", "keyvalue", "ledger"], "one of each kind is read: see the top of this file");
