@@ -48,18 +48,20 @@ impl Engine {
             }
             (BlockQuery::Height(height), block) => self.height_came(peer, height, block),
             (BlockQuery::Hash(hash), Some(block)) if block.claimed_hash == hash => {
-                if self.bodies.siblings.is_ahead(&hash) {
+                if self.siblings.wants.is_ahead(&hash) {
                     return self.sibling_came_ahead(peer, block);
                 }
                 if let Verdict::Refused { .. } = self.import(block, Some(peer), Vec::new(), 0) {
-                    self.sibling_unanswered(peer, &hash);
+                    self.siblings.wants.unanswered(peer, &hash);
                 }
             }
             (BlockQuery::Hash(hash), Some(block)) => {
-                self.sibling_unanswered(peer, &hash);
+                self.siblings.wants.unanswered(peer, &hash);
                 self.report(peer, Fault::Answer, format!("block: expected {hash}, got {}", block.claimed_hash));
             }
-            (BlockQuery::Hash(hash), None) if self.bodies.siblings.wants(&hash) => self.sibling_unanswered(peer, &hash),
+            (BlockQuery::Hash(hash), None) if self.siblings.wants.wants(&hash) => {
+                self.siblings.wants.unanswered(peer, &hash)
+            }
             // It sent a block whose ancestor it cannot serve by hash: its best chain may be had by height.
             (BlockQuery::Hash(_), None) => {
                 let end = state.best_height;
@@ -170,7 +172,7 @@ impl Engine {
             state.best_height = state.best_height.max(block.height);
             state.walk = 0;
         }
-        tickets.extend(self.bodies.taken(block));
+        tickets.extend(self.stop_waiting(block));
         match imported {
             Imported::Extended => {
                 for txhash in &block.txhashes {

@@ -35,6 +35,7 @@ mod side;
 mod state;
 mod submit;
 mod sync;
+mod wants;
 
 pub use engine::{Engine, EngineConfig};
 pub use event::{
