@@ -38,6 +38,8 @@ pub struct NodeSetup {
     pub policy: &'static str,
     /// Transactions it takes into its mempool at most.
     pub mempool: usize,
+    /// Whether it speaks `blockhie.v1.Peer` beside the frozen contract.
+    pub speaks: bool,
     /// By how many ms its wall clock is ahead at the start.
     pub skew_ms: i64,
 }
@@ -178,6 +180,7 @@ fn draw_node(rng: &mut Rng) -> NodeSetup {
         byzantine: false,
         policy: blockhie_packing::POLICY_NAMES[rng.index(blockhie_packing::POLICY_NAMES.len())],
         mempool: if rng.chance(150_000) { 24 } else { 100_000 },
+        speaks: rng.chance(800_000),
         skew_ms: i64::try_from(rng.below(2_000)).expect("below 2,000") - 1_000,
     }
 }

@@ -112,6 +112,10 @@ fn summary(args: &Args, sum: &Sum, took: Duration) {
         "{} siblings merged, {} transactions through them, {} carried twice and skipped",
         tally.siblings, tally.through_siblings, tally.skipped
     );
+    println!(
+        "{} questions over blockhie.v1.Peer ({} answered in form), {} blocks told of by their headers",
+        tally.fetches, tally.fetched, tally.announcements
+    );
     println!("longest time to come to rest: {} s", sum.longest_healing_ms / 1_000);
 }
 

@@ -181,12 +181,13 @@ impl World {
             Action::Ban { peer, for_ms, reason } => self.banned(node, node_of(peer), for_ms, &reason),
             Action::Ask { peer, request } => {
                 let to = node_of(peer);
+                self.watch_ask(node, &request);
                 if self.is_up(node, to) {
                     self.send(node, to, Message::Ask(request));
                 }
             }
-            // Of peers that said that they speak `blockhie.v1.Peer`; here nobody says so.
-            Action::Fetch { .. } | Action::Announce { .. } => {}
+            Action::Fetch { peer, id, fetch } => self.fetch(node, node_of(peer), id, fetch),
+            Action::Announce { peer, header } => self.announce(node, node_of(peer), header),
             Action::SendBlock { peer, block } => self.send_block(node, node_of(peer), &block),
             Action::SendTx { peer, tx } => {
                 let to = node_of(peer);
@@ -269,6 +270,10 @@ impl Running {
             Event::PeerUp { peer } => self.shown.retain(|(_, from)| from != peer),
             Event::Block { from: Some(peer), block, .. } | Event::GotBlock { peer, block: Some(block), .. } => {
                 self.shown.insert((block.claimed_hash, *peer));
+            }
+            Event::Announced { peer, header } => {
+                let hash = header.header.hash(self.engine.ledger().chain_id());
+                self.shown.insert((hash, *peer));
             }
             _ => {}
         }

@@ -1,5 +1,6 @@
 //! A network of nodes on a virtual clock: one queue of things to come, one thread.
 
+mod bulk;
 mod clients;
 mod driver;
 mod evil;
@@ -100,6 +101,12 @@ pub struct Tally {
     pub echoes: u64,
     /// Blocks sent.
     pub block_sends: u64,
+    /// Questions over `blockhie.v1.Peer` by honest nodes.
+    pub fetches: u64,
+    /// Of these, answered in form.
+    pub fetched: u64,
+    /// Blocks told of by their headers.
+    pub announcements: u64,
 }
 
 impl Tally {
@@ -122,6 +129,9 @@ impl Tally {
         self.receipts += other.receipts;
         self.echoes += other.echoes;
         self.block_sends += other.block_sends;
+        self.fetches += other.fetches;
+        self.fetched += other.fetched;
+        self.announcements += other.announcements;
     }
 }
 
@@ -137,6 +147,10 @@ pub struct World {
     pub(crate) poison: BTreeMap<Hash32, &'static str>,
     /// Blocks that are sound and not valid: kept, and never on a best chain.
     pub(crate) never_best: BTreeSet<BlockHash>,
+    /// Blocks that are nothing but headers, which break a rule that headers show, or stand on one that does.
+    pub(crate) bad_headers: BTreeSet<BlockHash>,
+    /// The same of those that are only announced.
+    pub(crate) bad_announced: BTreeSet<BlockHash>,
     /// Transactions that a client was told are durable.
     pub(crate) acknowledged: BTreeMap<TxHash, Transaction<Verified>>,
     /// Whether each event is printed.
@@ -181,6 +195,8 @@ impl World {
             violations: Vec::new(),
             poison: BTreeMap::new(),
             never_best: BTreeSet::new(),
+            bad_headers: BTreeSet::new(),
+            bad_announced: BTreeSet::new(),
             acknowledged: BTreeMap::new(),
             log: verbose.then(Vec::new),
             queue: BTreeMap::new(),

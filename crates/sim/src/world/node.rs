@@ -11,7 +11,7 @@ use blockhie_core::{
     Application, BlockHash, CompactTarget, Consensus, Header, Ledger, LedgerError, ParentContext, Store, StoreError,
     Template, Tip, Transaction, TxHash, U256, UncheckedBlock, Unverified, Verified, WorkError,
 };
-use blockhie_engine::{Engine, EngineConfig, Event, PeerId, Ticket};
+use blockhie_engine::{Engine, EngineConfig, Event, Fetch, FetchId, PeerId, Ticket};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -58,6 +58,8 @@ pub(crate) struct Running {
     pub(crate) cleared: bool,
     /// Which peers are known to have which blocks.
     pub(crate) shown: BTreeSet<(BlockHash, PeerId)>,
+    /// Questions over `blockhie.v1.Peer` under way.
+    pub(crate) fetches: BTreeMap<FetchId, Fetch>,
     /// Blocks sent to a peer that was known to have them.
     pub(crate) echoes: u64,
 }
@@ -183,6 +185,7 @@ impl World {
             started_ms: self.now_ms,
             cleared: false,
             shown: BTreeSet::new(),
+            fetches: BTreeMap::new(),
             echoes: 0,
         });
         self.check_start(node);

@@ -1,6 +1,7 @@
 //! Byzantine nodes. Each follows the chain with a real engine, so that its lies are near the truth, and beside that
 //! does what it can: in what it finds, what it relays, what it answers, and in deeds of its own.
 
+mod bulk;
 mod deeds;
 mod forge;
 mod siblings;
@@ -9,8 +10,9 @@ use super::network::Message;
 use super::node::Command;
 use super::{Coming, World};
 use crate::app::{MARK, RELEASE, ROW};
-use blockhie_core::{BlockHash, Hash32, Signature, Store, Template, TxHash, UncheckedBlock};
+use blockhie_core::{BlockHash, Hash32, Signature, Store, Template, TxHash, UncheckedBlock, UncheckedHeader};
 use blockhie_engine::{AskError, Event, Request};
+use bulk::Bulk;
 use forge::{Draft, Parent};
 use std::sync::Arc;
 
@@ -42,6 +44,9 @@ pub(crate) struct Private {
     merged: bool,
     /// Siblings that a block of its lists and nobody else has.
     withheld: Vec<UncheckedBlock>,
+    bulk: Bulk,
+    /// Headers of a chain that has no blocks.
+    phantom: Vec<UncheckedHeader>,
 }
 
 impl World {
