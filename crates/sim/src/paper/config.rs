@@ -220,7 +220,7 @@ impl PaperConfig {
     /// How long a run goes on after that, ms, so that it is decided which of the last blocks are on the best chain.
     #[must_use]
     pub fn tail_ms(&self) -> u64 {
-        20 * (u64::from(self.interval_ms) + self.delay_ms)
+        8 * (u64::from(self.interval_ms) + self.delay_ms)
     }
 
     /// The chain of a ledger. With all members for a quorum next to nothing is final where many blocks are stale, and no
