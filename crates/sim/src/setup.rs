@@ -1,6 +1,7 @@
 //! What a run is made of, all drawn from its seed.
 
 use crate::faults::{Fault, plan};
+use crate::paper::{STRIPE_FIXED, StripeFixed};
 use crate::planted::{Bug, Hook};
 use crate::rng::Rng;
 use blockhie_core::genesis::{DEFAULT_SIBLING_LIMIT, DEFAULT_SIBLING_WINDOW};
@@ -161,6 +162,7 @@ impl Setup {
         let frame = self.paper.as_ref().map_or(0, |terms| terms.frame);
         match self.nodes[node].policy {
             "stripe" => Box::new(Stripe { frame }),
+            STRIPE_FIXED => Box::new(StripeFixed(Stripe { frame })),
             name => policy_by_name(name).expect("drawn from the list of names, or checked against it"),
         }
     }

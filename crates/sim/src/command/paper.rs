@@ -2,9 +2,9 @@
 
 use super::seeds::parse;
 use blockhie_core::ChainKind;
-use blockhie_packing::POLICY_NAMES;
 use blockhie_sim::paper::{
-    Estimate, LedgerKind, PaperConfig, PaperError, Row, Summary, evaluate, make_folder, write_tables,
+    Estimate, LedgerKind, PaperConfig, PaperError, Row, Summary, draw, evaluate, make_folder, policy_named,
+    write_tables,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
@@ -50,7 +50,8 @@ pub(crate) struct Args {
     /// Blocks of others between two blocks of one miner
     #[arg(long, value_name = "N", default_value_t = 0)]
     spacing: u8,
-    /// A packing policy, by name; may be repeated [default: all]
+    /// A packing policy, by name (stripe-fixed: stripe whose classes do not turn); may be repeated [default: all of a
+    /// node]
     #[arg(long, value_name = "NAME")]
     policy: Vec<String>,
     /// Frame c of stripe, in blocks; 0: its default
@@ -104,14 +105,7 @@ fn millis(text: &str) -> Result<u64, String> {
 
 impl Args {
     fn config(&self) -> Result<PaperConfig, PaperError> {
-        let mut policies = Vec::new();
-        for name in &self.policy {
-            let known = POLICY_NAMES.iter().find(|known| *known == name);
-            policies.push(*known.ok_or_else(|| blockhie_packing::PackingError::UnknownPolicy {
-                expected: POLICY_NAMES,
-                got: name.clone(),
-            })?);
-        }
+        let policies = self.policy.iter().map(|name| policy_named(name)).collect::<Result<Vec<_>, _>>()?;
         let defaults = PaperConfig::default();
         let config = PaperConfig {
             chain: self.chain,
@@ -159,6 +153,7 @@ fn run_all(args: &Args, config: &PaperConfig) -> Result<(), PaperError> {
     drop(progress);
     let summary = Summary::of(config, &rows);
     write_tables(&args.out, &summary, &rows)?;
+    draw(&args.out, &summary, &rows)?;
     show(&summary);
     let virtual_s = config.seconds * rows.len() as u64;
     let took = started.elapsed().as_secs_f64();

@@ -1,11 +1,12 @@
 //! What is compared: the parameters of an evaluation, checked, and the network that each run of it is.
 
+use super::policies::POLICIES;
 use super::script::Script;
 use crate::rng::Rng;
 use crate::setup::{Link, Load, NodeSetup, START_MS, Setup, Work};
 use blockhie_core::limits::{MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS};
 use blockhie_core::{ChainKind, CompactTarget, Genesis, Hash32, Member, SecretKey};
-use blockhie_packing::{POLICY_NAMES, require_policy};
+use blockhie_packing::{POLICY_NAMES, PackingError};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
@@ -112,7 +113,7 @@ pub enum PaperError {
     },
     /// No policy has this name.
     #[error(transparent)]
-    Policy(#[from] blockhie_packing::PackingError),
+    Policy(#[from] PackingError),
     /// An invariant of the network did not hold: the figures would mean nothing.
     #[error("{run}: {what}")]
     Run {
@@ -144,6 +145,15 @@ fn within<T: PartialOrd + std::fmt::Display>(field: &'static str, got: T, least:
         return Ok(());
     }
     Err(PaperError::Value { field, expected: format!("{least} to {most}"), got: got.to_string() })
+}
+
+/// The policy of this name.
+///
+/// # Errors
+/// [`PaperError::Policy`] with the list of names.
+pub fn policy_named(name: &str) -> Result<&'static str, PaperError> {
+    let known = POLICIES.iter().find(|known| **known == name).copied();
+    Ok(known.ok_or_else(|| PackingError::UnknownPolicy { expected: POLICIES, got: name.to_owned() })?)
 }
 
 /// One run of an evaluation.
@@ -181,10 +191,10 @@ impl PaperConfig {
         within("warm-up (s)", self.warm_up_s, 0, self.seconds - 1)?;
         within("rate·nodes·seconds", self.rate * self.nodes as f64 * self.seconds as f64, 1.0, MAX_TRANSACTIONS)?;
         for name in &self.policies {
-            require_policy::<u64>(name)?;
+            policy_named(name)?;
         }
         let distinct = self.policies.iter().collect::<BTreeSet<_>>().len();
-        within("number of different policies", distinct, 1.max(self.policies.len()), POLICY_NAMES.len())?;
+        within("number of different policies", distinct, 1.max(self.policies.len()), POLICIES.len())?;
         let distinct = self.ledgers.iter().collect::<BTreeSet<_>>().len();
         within("number of different ledgers", distinct, 1.max(self.ledgers.len()), 2)
     }
@@ -210,7 +220,7 @@ impl PaperConfig {
     /// How long a run goes on after that, ms, so that it is decided which of the last blocks are on the best chain.
     #[must_use]
     pub fn tail_ms(&self) -> u64 {
-        20 * (u64::from(self.interval_ms) + self.delay_ms)
+        8 * (u64::from(self.interval_ms) + self.delay_ms)
     }
 
     /// The chain of a ledger. With all members for a quorum next to nothing is final where many blocks are stale, and no

@@ -9,6 +9,8 @@
 
 mod config;
 mod evaluate;
+mod plot;
+mod policies;
 mod probe;
 mod row;
 mod run;
@@ -19,8 +21,11 @@ mod table;
 
 pub use config::{
     LedgerKind, MAX_FRAME, MAX_MS, MAX_NODES, MAX_SECONDS, MAX_SEEDS, MAX_TRANSACTIONS, PaperConfig, PaperError, Task,
+    policy_named,
 };
 pub use evaluate::evaluate;
+pub use plot::{PLOTS, draw};
+pub use policies::{POLICIES, STRIPE_FIXED};
 pub use row::{OVERLAP_BUCKET_S, Overlap, Row};
 pub use run::run;
 pub use script::{Arrival, SENDERS, Script};
@@ -28,6 +33,7 @@ pub use stats::{Estimate, t_quantile};
 pub use summary::{Group, METRICS, Summary};
 pub use table::{COLUMNS, make_folder, overlap_csv, runs_csv, write_tables};
 
+pub(crate) use policies::StripeFixed;
 pub(crate) use probe::Probe;
 
 use std::sync::Arc;

@@ -9,7 +9,7 @@ use blockhie_core::{BlockHash, Hash32, StoreError, StoreRead, TxHash};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Times that a run goes on for its tail while the nodes do not agree on the blocks that count.
-pub(super) const MOST_TAILS: u32 = 20;
+pub(super) const MOST_TAILS: u32 = 50;
 
 /// The blocks of a run that came before its end, as the nodes agree on them.
 pub(super) struct Chain {
