@@ -84,7 +84,7 @@ pub use crypto::{PublicKey, SecretKey};
 pub use error::{BlockError, ErrorClass, FormError, LedgerError, ReceiptError, SubmitError, TemplateError};
 pub use fault::Fault;
 pub use genesis::{ChainKind, Genesis, Member};
-pub use ledger::{HeaderTip, Imported, Ledger, Submitted, TemplateRequest, UncheckedHeader, genesis_block};
+pub use ledger::{HeaderTip, Imported, Keep, Ledger, Submitted, TemplateRequest, UncheckedHeader, genesis_block};
 pub use primitive_types::U256;
 pub use query::{BlockQuery, Tip, TxStatus};
 pub use receipt::{Receipt, Step, Trust, TrustError, Verdict, Verification, verify_receipt};

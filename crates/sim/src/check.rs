@@ -201,8 +201,10 @@ impl World {
         for hash in chosen {
             let receipt = match query::build_receipt(view.as_ref(), genesis, hash) {
                 Ok(receipt) => self.served(node, receipt),
-                // It waits, or it is void.
-                Err(ReceiptError::NotCommitted { .. } | ReceiptError::Void { .. }) => continue,
+                // It waits, or it is void; no simulated node prunes.
+                Err(ReceiptError::NotCommitted { .. } | ReceiptError::Void { .. } | ReceiptError::Pruned { .. }) => {
+                    continue;
+                }
                 Err(ReceiptError::Store(error)) => return Err(Broken("I5", format!("receipt of {hash}: {error}"))),
             };
             let broken = |what: String| Broken("I5", format!("receipt of {hash}: {what}"));

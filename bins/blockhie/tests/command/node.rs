@@ -116,6 +116,7 @@ impl LedgerService for Node {
             final_height: Some(2),
             pending: 4,
             alarm: None,
+            pruned_below: 0,
         };
         ready(Ok(tip)).boxed()
     }

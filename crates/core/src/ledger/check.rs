@@ -252,7 +252,7 @@ impl Ledger {
     ) -> Result<Vec<StoredTx>, BlockError> {
         let view = self.view();
         let (mut new_bodies, mut missing, mut bytes) = (Vec::new(), Vec::new(), 0u64);
-        for txhash in txhashes {
+        for txhash in txhashes.iter().filter(|txhash| !self.taken.contains_key(*txhash)) {
             let stored = view.tx(txhash)?.map(Transaction::from_stored);
             let Some(tx) = stored.as_ref().or_else(|| bodies.get(txhash)).filter(|tx| tx.hash() == *txhash) else {
                 missing.push(*txhash);

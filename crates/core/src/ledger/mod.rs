@@ -7,11 +7,13 @@ mod chain;
 mod check;
 mod headers;
 mod planted;
+mod prune;
 mod siblings;
 mod side;
 mod template;
 
 pub use headers::{HeaderTip, UncheckedHeader};
+pub use prune::Keep;
 pub use template::TemplateRequest;
 
 use crate::app::Application;
@@ -30,7 +32,7 @@ use crate::staged::{Staged, StateOf, View};
 use crate::store::{IndexRow, Judgement, Meta, SideKey, Store, StoreError, StoreRead};
 use crate::tx::{Transaction, Verified};
 use primitive_types::U256;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
@@ -87,6 +89,12 @@ pub struct Ledger {
     subscribers: Vec<SyncSender<Tip>>,
     /// The last block beside the best chain that was looked at whether it is to be dropped.
     side_cursor: Option<SideKey>,
+    /// The block that is being imported: what it carries is not in `carried` yet.
+    arriving: Option<BlockHash>,
+    /// How deep below the tip bodies are pruned, and which are kept all the same; `None`: none is pruned.
+    pruning: Option<Keep>,
+    /// For fsck: committed transactions whose bodies are pruned, and why each is void, if it is.
+    taken: BTreeMap<TxHash, Option<String>>,
     #[cfg(feature = "planted")]
     planted: Option<&'static str>,
 }
@@ -142,6 +150,7 @@ impl Ledger {
             final_height: None,
             pending: 0,
             alarm: meta.alarm,
+            pruned_below: store.snapshot().pruned()?.first_whole(),
         };
         let mut ledger = Self {
             store,
@@ -156,6 +165,9 @@ impl Ledger {
             unsound_order: VecDeque::new(),
             subscribers: Vec::new(),
             side_cursor: None,
+            arriving: None,
+            pruning: None,
+            taken: BTreeMap::new(),
             #[cfg(feature = "planted")]
             planted: None,
         };
@@ -313,7 +325,7 @@ impl Ledger {
         self.application.validate(&tx)?;
         self.application.admit(&tx, &StateOf(&self.view()))??;
         self.mempool.check_room(&tx)?;
-        self.staged.txs.insert(hash, tx.to_stored());
+        self.staged.txs.insert(hash, Some(tx.to_stored()));
         self.staged.pending.insert(hash, Some(now_ms));
         self.mempool.insert(tx, now_ms);
         self.tip.pending = self.mempool.len();

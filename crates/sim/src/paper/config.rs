@@ -257,6 +257,7 @@ impl PaperConfig {
             public: secret.public(),
             secret,
             byzantine: false,
+            speaks: true,
             policy: self.policies[0],
             mempool: usize::MAX,
             skew_ms: 0,

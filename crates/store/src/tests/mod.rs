@@ -9,6 +9,7 @@ mod points;
 mod refusals;
 mod rocks;
 mod rot;
+mod startup;
 
 use crate::{RocksStore, StoreConfig};
 use blockhie_core::store::conformance::genesis;
