@@ -216,7 +216,7 @@ fn draw_genesis(rng: &mut Rng, nodes: &[NodeSetup], work: Work, open: bool, evil
         genesis.spacing = u8::try_from(rng.index(most + 1)).expect("at most 3");
         // A quorum of few makes blocks final that a partition then abandons.
         let quorum =
-            if rng.chance(150_000) { 1 + rng.index(count / 2) } else { 1 + count / 2 + rng.index(count - count / 2) };
+            if rng.chance(250_000) { 1 + rng.index(count / 2) } else { 1 + count / 2 + rng.index(count - count / 2) };
         genesis.quorum = u8::try_from(quorum).expect("at most 7");
     }
     genesis

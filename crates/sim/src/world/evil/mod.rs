@@ -183,6 +183,14 @@ impl World {
                 self.send(node, to, Message::Block(Arc::new(bad)));
             }
             3 => {}
+            4 => {
+                // Its list is not what its header says.
+                let mut bad = (**block).clone();
+                if bad.txhashes.pop().is_none() {
+                    bad.txhashes.extend(self.waiting_somewhere());
+                }
+                self.send(node, to, Message::Block(Arc::new(bad)));
+            }
             _ => self.send(node, to, Message::Block(block.clone())),
         }
     }
