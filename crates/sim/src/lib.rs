@@ -13,6 +13,7 @@ pub mod planted;
 pub mod rng;
 pub mod setup;
 pub mod store;
+mod walk;
 pub mod world;
 
 pub use chaos::{Outcome, run_seed};

@@ -88,6 +88,12 @@ pub struct Tally {
     pub bans: u64,
     /// Transactions committed void at the end, on the best chain.
     pub void: u64,
+    /// Siblings that the best chain lists at the end.
+    pub siblings: u64,
+    /// Transactions that it commits through them.
+    pub through_siblings: u64,
+    /// Transactions of siblings that were committed before, and skipped.
+    pub skipped: u64,
     /// Receipts verified.
     pub receipts: u64,
     /// Blocks sent back to the peer they came from.
@@ -110,6 +116,9 @@ impl Tally {
         self.evil += other.evil;
         self.bans += other.bans;
         self.void += other.void;
+        self.siblings += other.siblings;
+        self.through_siblings += other.through_siblings;
+        self.skipped += other.skipped;
         self.receipts += other.receipts;
         self.echoes += other.echoes;
         self.block_sends += other.block_sends;
