@@ -103,10 +103,11 @@ pub(crate) fn check(root: &Path, tools: &Tools) -> Result<()> {
     Tool::new(&python).args(["-m", "unittest", "discover", "--start-directory", "tests"]).dir(&package).run()?;
     let drawn = target.join("example");
     Tool::new(&python).args(["examples/policies.py", "--blocks", "120"]).arg(&drawn).dir(&package).output()?;
-    for file in ["policies.csv", "waits.svg", "subsets.svg"] {
-        let size = fs::metadata(drawn.join(file)).with_context(|| format!("look at {file} of the example"))?.len();
+    Tool::new(&python).args(["examples/evaluation.py", "tests/evaluation"]).arg(&drawn).dir(&package).output()?;
+    for file in ["policies.csv", "waits.svg", "subsets.svg", "evaluation.svg", "fairness.svg", "overlap.svg"] {
+        let size = fs::metadata(drawn.join(file)).with_context(|| format!("look at {file} of the examples"))?.len();
         if size == 0 {
-            bail!("{file} of the example: expected something, got an empty file");
+            bail!("{file} of the examples: expected something, got an empty file");
         }
     }
     Ok(())
