@@ -30,6 +30,7 @@ impl Engine {
         if self.is_too_much_beside(&block) {
             return self.refuse_beside(&block, ticket);
         }
+        self.clocks.pushed = Some(block.claimed_hash);
         self.import(block, from, ticket.into_iter().collect(), 0);
     }
 
@@ -48,18 +49,20 @@ impl Engine {
             }
             (BlockQuery::Height(height), block) => self.height_came(peer, height, block),
             (BlockQuery::Hash(hash), Some(block)) if block.claimed_hash == hash => {
-                if self.bodies.siblings.is_ahead(&hash) {
+                if self.siblings.wants.is_ahead(&hash) {
                     return self.sibling_came_ahead(peer, block);
                 }
                 if let Verdict::Refused { .. } = self.import(block, Some(peer), Vec::new(), 0) {
-                    self.sibling_unanswered(peer, &hash);
+                    self.siblings.wants.unanswered(peer, &hash);
                 }
             }
             (BlockQuery::Hash(hash), Some(block)) => {
-                self.sibling_unanswered(peer, &hash);
+                self.siblings.wants.unanswered(peer, &hash);
                 self.report(peer, Fault::Answer, format!("block: expected {hash}, got {}", block.claimed_hash));
             }
-            (BlockQuery::Hash(hash), None) if self.bodies.siblings.wants(&hash) => self.sibling_unanswered(peer, &hash),
+            (BlockQuery::Hash(hash), None) if self.siblings.wants.wants(&hash) => {
+                self.siblings.wants.unanswered(peer, &hash)
+            }
             // It sent a block whose ancestor it cannot serve by hash: its best chain may be had by height.
             (BlockQuery::Hash(_), None) => {
                 let end = state.best_height;
@@ -110,8 +113,15 @@ impl Engine {
         let old_tip = self.ledger.tip().hash;
         let result = self.ledger.import(block.clone(), &bodies, self.now.wall_ms);
         self.stored_beside(&block, &result);
+        if tells_time(&result) {
+            self.heard_block(&block);
+        }
         let hash = block.claimed_hash;
         let kept = matches!(result, Ok(_) | Err(BlockError::NotValid { .. } | BlockError::MissingBlocks { .. }));
+        // Its hash was recomputed: whoever shows a block that has to wait has it, too, and not only the first.
+        if let Err(BlockError::MissingBodies { .. } | BlockError::MissingBlocks { .. }) = &result {
+            self.shown_by(from, hash);
+        }
         let verdict = match result {
             Ok(imported) => {
                 self.taken(&block, from, tickets, imported, old_tip);
@@ -161,15 +171,12 @@ impl Engine {
         imported: Imported,
         old_tip: BlockHash,
     ) {
-        let forgets = self.is_planted("forget-seen");
+        self.shown_by(from, block.claimed_hash);
         if let Some(state) = from.and_then(|peer| self.peers.get_mut(&peer)) {
-            if !forgets {
-                state.blocks.insert(block.claimed_hash);
-            }
             state.best_height = state.best_height.max(block.height);
             state.walk = 0;
         }
-        tickets.extend(self.bodies.taken(block));
+        tickets.extend(self.stop_waiting(block));
         match imported {
             Imported::Extended => {
                 for txhash in &block.txhashes {
@@ -198,6 +205,16 @@ impl Engine {
         let tip = self.ledger.tip().hash;
         for ticket in tickets {
             self.reply(Some(ticket), Ok(Reply::Tip(tip)));
+        }
+    }
+
+    /// A peer is known to have this block: it is not sent there.
+    fn shown_by(&mut self, from: Option<PeerId>, hash: BlockHash) {
+        if self.is_planted("forget-seen") {
+            return;
+        }
+        if let Some(state) = from.and_then(|peer| self.peers.get_mut(&peer)) {
+            state.blocks.insert(hash);
         }
     }
 
@@ -236,7 +253,10 @@ impl Engine {
         parent: BlockHash,
     ) -> Verdict {
         let checked = match self.ledger.check_orphan(&block) {
-            Ok(()) => true,
+            Ok(()) => {
+                self.heard_block(&block);
+                true
+            }
             Err(BlockError::UnknownParent { .. }) => false,
             Err(error) => return self.refuse(&block, from, tickets, &error),
         };
@@ -271,4 +291,13 @@ impl Engine {
         }
         self.start_session(peer, height);
     }
+}
+
+/// Whether a block is new and its miner's signature holds, so that its time may be looked at.
+fn tells_time(result: &Result<Imported, BlockError>) -> bool {
+    matches!(
+        result,
+        Ok(Imported::Extended | Imported::Reorganised { .. } | Imported::Side)
+            | Err(BlockError::TooFarAhead { .. } | BlockError::MissingBodies { .. } | BlockError::MissingBlocks { .. })
+    )
 }

@@ -2,12 +2,14 @@
 
 use crate::bodies::Bodies;
 use crate::cache::SeenCache;
+use crate::clock::Clocks;
 use crate::event::{Action, Event, Now, PeerId, ReplyResult, Request, Ticket};
 use crate::headers::HeaderSync;
 use crate::limits::{MAX_REFUSALS, MAX_UNCONFIRMED, RECENT_NOTES, REFUSALS_MS};
 use crate::mining::Mining;
 use crate::orphans::Orphans;
 use crate::peers::Peer;
+use crate::siblings::Siblings;
 use crate::side::SideBudget;
 use crate::state::Refusal;
 use crate::sync::Session;
@@ -42,6 +44,8 @@ pub struct Engine {
     pub(crate) peers: BTreeMap<PeerId, Peer>,
     pub(crate) orphans: Orphans,
     pub(crate) bodies: Bodies,
+    /// Blocks that wait for siblings, and what was passed on beside the chain.
+    pub(crate) siblings: Siblings,
     pub(crate) session: Option<Session>,
     /// Catching up headers first. Never beside a `session`.
     pub(crate) headers: Option<HeaderSync>,
@@ -52,6 +56,8 @@ pub struct Engine {
     /// Why the last chain that claimed to be better was not taken.
     pub(crate) refusal: Option<Refusal>,
     pub(crate) mining: Mining,
+    /// The other members' clocks.
+    pub(crate) clocks: Clocks,
     /// Transactions that came new to this node and were not committed when last looked at.
     pub(crate) unconfirmed: SeenCache<TxHash>,
     /// The tip last published, and the one last sent to peers.
@@ -84,12 +90,14 @@ impl Engine {
             peers: BTreeMap::new(),
             orphans: Orphans::default(),
             bodies: Bodies::new(),
+            siblings: Siblings::new(),
             session: None,
             headers: None,
             last_fetch: 0,
             own_block: BlockHash::ZERO,
             refusal: None,
             mining: Mining::default(),
+            clocks: Clocks::default(),
             unconfirmed: SeenCache::new(MAX_UNCONFIRMED),
             published: tip,
             announced: tip,
@@ -191,6 +199,7 @@ impl Engine {
                 peer.offers = self.unconfirmed.iter().copied().collect();
             }
         }
+        self.tick_clock();
         self.tick_stale();
         self.tick_peers();
         self.tick_bodies();

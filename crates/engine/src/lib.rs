@@ -22,6 +22,7 @@
 mod blocks;
 mod bodies;
 mod cache;
+mod clock;
 mod engine;
 mod event;
 mod fetch;
@@ -35,7 +36,9 @@ mod side;
 mod state;
 mod submit;
 mod sync;
+mod wants;
 
+pub use clock::ClockFault;
 pub use engine::{Engine, EngineConfig};
 pub use event::{
     Action, AskError, Event, Fetch, FetchId, Fetched, Now, PeerId, Reply, ReplyResult, Request, Ticket, WholeBlock,
