@@ -49,18 +49,20 @@ impl Engine {
             }
             (BlockQuery::Height(height), block) => self.height_came(peer, height, block),
             (BlockQuery::Hash(hash), Some(block)) if block.claimed_hash == hash => {
-                if self.bodies.siblings.is_ahead(&hash) {
+                if self.siblings.wants.is_ahead(&hash) {
                     return self.sibling_came_ahead(peer, block);
                 }
                 if let Verdict::Refused { .. } = self.import(block, Some(peer), Vec::new(), 0) {
-                    self.sibling_unanswered(peer, &hash);
+                    self.siblings.wants.unanswered(peer, &hash);
                 }
             }
             (BlockQuery::Hash(hash), Some(block)) => {
-                self.sibling_unanswered(peer, &hash);
+                self.siblings.wants.unanswered(peer, &hash);
                 self.report(peer, Fault::Answer, format!("block: expected {hash}, got {}", block.claimed_hash));
             }
-            (BlockQuery::Hash(hash), None) if self.bodies.siblings.wants(&hash) => self.sibling_unanswered(peer, &hash),
+            (BlockQuery::Hash(hash), None) if self.siblings.wants.wants(&hash) => {
+                self.siblings.wants.unanswered(peer, &hash)
+            }
             // It sent a block whose ancestor it cannot serve by hash: its best chain may be had by height.
             (BlockQuery::Hash(_), None) => {
                 let end = state.best_height;
@@ -116,6 +118,10 @@ impl Engine {
         }
         let hash = block.claimed_hash;
         let kept = matches!(result, Ok(_) | Err(BlockError::NotValid { .. } | BlockError::MissingBlocks { .. }));
+        // Its hash was recomputed: whoever shows a block that has to wait has it, too, and not only the first.
+        if let Err(BlockError::MissingBodies { .. } | BlockError::MissingBlocks { .. }) = &result {
+            self.shown_by(from, hash);
+        }
         let verdict = match result {
             Ok(imported) => {
                 self.taken(&block, from, tickets, imported, old_tip);
@@ -165,15 +171,12 @@ impl Engine {
         imported: Imported,
         old_tip: BlockHash,
     ) {
-        let forgets = self.is_planted("forget-seen");
+        self.shown_by(from, block.claimed_hash);
         if let Some(state) = from.and_then(|peer| self.peers.get_mut(&peer)) {
-            if !forgets {
-                state.blocks.insert(block.claimed_hash);
-            }
             state.best_height = state.best_height.max(block.height);
             state.walk = 0;
         }
-        tickets.extend(self.bodies.taken(block));
+        tickets.extend(self.stop_waiting(block));
         match imported {
             Imported::Extended => {
                 for txhash in &block.txhashes {
@@ -202,6 +205,16 @@ impl Engine {
         let tip = self.ledger.tip().hash;
         for ticket in tickets {
             self.reply(Some(ticket), Ok(Reply::Tip(tip)));
+        }
+    }
+
+    /// A peer is known to have this block: it is not sent there.
+    fn shown_by(&mut self, from: Option<PeerId>, hash: BlockHash) {
+        if self.is_planted("forget-seen") {
+            return;
+        }
+        if let Some(state) = from.and_then(|peer| self.peers.get_mut(&peer)) {
+            state.blocks.insert(hash);
         }
     }
 

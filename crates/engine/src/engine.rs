@@ -9,6 +9,7 @@ use crate::limits::{MAX_REFUSALS, MAX_UNCONFIRMED, RECENT_NOTES, REFUSALS_MS};
 use crate::mining::Mining;
 use crate::orphans::Orphans;
 use crate::peers::Peer;
+use crate::siblings::Siblings;
 use crate::side::SideBudget;
 use crate::state::Refusal;
 use crate::sync::Session;
@@ -43,6 +44,8 @@ pub struct Engine {
     pub(crate) peers: BTreeMap<PeerId, Peer>,
     pub(crate) orphans: Orphans,
     pub(crate) bodies: Bodies,
+    /// Blocks that wait for siblings, and what was passed on beside the chain.
+    pub(crate) siblings: Siblings,
     pub(crate) session: Option<Session>,
     /// Catching up headers first. Never beside a `session`.
     pub(crate) headers: Option<HeaderSync>,
@@ -87,6 +90,7 @@ impl Engine {
             peers: BTreeMap::new(),
             orphans: Orphans::default(),
             bodies: Bodies::new(),
+            siblings: Siblings::new(),
             session: None,
             headers: None,
             last_fetch: 0,

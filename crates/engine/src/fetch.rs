@@ -246,7 +246,7 @@ impl Engine {
                 continue;
             }
             let waits = sync.window.waiting == Some(hash);
-            if self.bodies.holds(&hash) {
+            if self.waits(&hash) {
                 return;
             }
             // Its bodies or siblings came, or it came by another way.

@@ -364,7 +364,7 @@ impl Engine {
         let Some(state) = self.peers.get_mut(&peer) else { return };
         state.heard_ms = now.mono_ms;
         state.blocks.insert(hash);
-        if !matches!(self.ledger.knows_block(&hash), Ok(false)) || self.bodies.holds(&hash) {
+        if !matches!(self.ledger.knows_block(&hash), Ok(false)) || self.waits(&hash) {
             return;
         }
         let request = Request::Block(BlockQuery::Hash(hash));

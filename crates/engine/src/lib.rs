@@ -36,6 +36,7 @@ mod side;
 mod state;
 mod submit;
 mod sync;
+mod wants;
 
 pub use clock::ClockFault;
 pub use engine::{Engine, EngineConfig};

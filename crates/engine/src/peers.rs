@@ -216,10 +216,10 @@ impl Engine {
     /// Somebody else has to be asked.
     fn unanswered(&mut self, peer: PeerId, request: Request) {
         match request {
-            Request::Tx(hash) => self.body_unanswered(peer, &hash),
+            Request::Tx(hash) => self.bodies.wants.unanswered(peer, &hash),
             Request::Block(BlockQuery::Height(height)) => self.height_unanswered(peer, height),
             // Asked again when the tip is, unless it is a sibling.
-            Request::Block(BlockQuery::Hash(hash)) => self.sibling_unanswered(peer, &hash),
+            Request::Block(BlockQuery::Hash(hash)) => self.siblings.wants.unanswered(peer, &hash),
             Request::Block(BlockQuery::Tip) => {}
         }
     }

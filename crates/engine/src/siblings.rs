@@ -3,47 +3,17 @@
 
 use crate::engine::Engine;
 use crate::event::{Action, PeerId, Request, Ticket};
-use crate::limits::{
-    MAX_SIDE_KEYS, MAX_SIDE_RELAYS, MAX_WAITING_MERGES, MAX_WANT_SCAN, SIDE_RELAYS_PER_TICK, SOURCE_MS,
-    WAIT_SIBLINGS_MS,
-};
-use crate::peers::Peer;
+use crate::limits::{MAX_SIDE_KEYS, MAX_SIDE_RELAYS, MAX_WAITING_MERGES, SIDE_RELAYS_PER_TICK, WAIT_SIBLINGS_MS};
+use crate::wants::Wants;
 use blockhie_core::{BlockError, BlockHash, BlockQuery, Hash32, UncheckedBlock};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A block that the ledger keeps and cannot follow yet.
-#[derive(Debug)]
-struct Waiting {
-    block: UncheckedBlock,
-    from: Option<PeerId>,
-    tickets: Vec<Ticket>,
-    /// What was missing, and of this what still is.
-    named: Vec<BlockHash>,
-    missing: BTreeSet<BlockHash>,
-    since_ms: u64,
-}
-
-/// A sibling that is asked for.
-#[derive(Debug, Default)]
-struct Want {
-    /// The blocks that wait for it; none: it is asked for ahead.
-    blocks: BTreeSet<BlockHash>,
-    /// Who sent the first of these: asked first.
-    source: Option<PeerId>,
-    /// Who does not have it or did not answer.
-    tried: BTreeSet<PeerId>,
-    asked: Option<PeerId>,
-    since_ms: u64,
-}
-
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Siblings {
-    waiting: BTreeMap<BlockHash, Waiting>,
-    wants: BTreeMap<BlockHash, Want>,
-    /// Wants that nobody is asked for at present, in order. May name some that are gone.
-    todo: VecDeque<BlockHash>,
+    /// The waiting blocks are kept by the ledger, which cannot follow them yet.
+    pub(crate) wants: Wants,
     /// Blocks beside the best chain that were passed on, by height and miner.
     relayed: BTreeMap<(u64, Hash32), usize>,
     /// How many were passed on since the last tick.
@@ -51,46 +21,9 @@ pub(crate) struct Siblings {
 }
 
 impl Siblings {
-    /// Whether this block waits for siblings.
-    pub(crate) fn holds(&self, hash: &BlockHash) -> bool {
-        self.waiting.contains_key(hash)
-    }
-
-    /// Whether it is asked for before the block that lists it had its turn.
-    pub(crate) fn is_ahead(&self, hash: &BlockHash) -> bool {
-        self.wants.get(hash).is_some_and(|want| want.blocks.is_empty())
-    }
-
-    pub(crate) fn wants(&self, hash: &BlockHash) -> bool {
-        self.wants.contains_key(hash)
-    }
-
-    /// The block was taken by whatever way: whoever waited for it can be answered.
-    pub(crate) fn taken(&mut self, hash: &BlockHash) -> Vec<Ticket> {
-        self.stop_waiting(hash).map(|waiting| waiting.tickets).unwrap_or_default()
-    }
-
-    fn stop_waiting(&mut self, hash: &BlockHash) -> Option<Waiting> {
-        let waiting = self.waiting.remove(hash)?;
-        for sibling in &waiting.missing {
-            if let Some(want) = self.wants.get_mut(sibling) {
-                want.blocks.remove(hash);
-                if want.blocks.is_empty() {
-                    self.wants.remove(sibling);
-                }
-            }
-        }
-        Some(waiting)
-    }
-
-    fn want(&mut self, hash: BlockHash, block: Option<BlockHash>, source: Option<PeerId>, now_ms: u64) {
-        let todo = &mut self.todo;
-        let want = self.wants.entry(hash).or_insert_with(|| {
-            todo.push_back(hash);
-            Want { since_ms: now_ms, ..Want::default() }
-        });
-        want.source = want.source.or(source);
-        want.blocks.extend(block);
+    pub(crate) fn new() -> Self {
+        let request = |hash| Request::Block(BlockQuery::Hash(hash));
+        Self { wants: Wants::new(request), relayed: BTreeMap::new(), relays: 0 }
     }
 }
 
@@ -103,24 +36,16 @@ impl Engine {
         tickets: Vec<Ticket>,
         missing: Vec<BlockHash>,
     ) -> bool {
-        let (hash, now_ms) = (block.claimed_hash, self.now.mono_ms);
-        let siblings = &mut self.bodies.siblings;
-        if let Some(waiting) = siblings.waiting.get_mut(&hash) {
-            waiting.tickets.extend(tickets);
+        let wants = &mut self.siblings.wants;
+        if wants.join(&block.claimed_hash, &tickets) {
             return true;
         }
-        if siblings.waiting.len() >= MAX_WAITING_MERGES {
+        if wants.len() >= MAX_WAITING_MERGES {
             let text = BlockError::MissingBlocks { missing }.to_string();
             self.refuse_waiting(&block, tickets, text);
             return false;
         }
-        for sibling in &missing {
-            siblings.want(*sibling, Some(hash), from, now_ms);
-        }
-        let named = missing.clone();
-        let missing = missing.into_iter().collect();
-        let waiting = Waiting { block, from, tickets, named, missing, since_ms: now_ms };
-        siblings.waiting.insert(hash, waiting);
+        wants.hold(block, from, tickets, 0, missing, self.now.mono_ms);
         true
     }
 
@@ -130,7 +55,7 @@ impl Engine {
         let now_ms = self.now.mono_ms;
         for sibling in &block.siblings {
             if matches!(self.ledger.knows_block(sibling), Ok(false)) {
-                self.bodies.siblings.want(*sibling, None, Some(from), now_ms);
+                self.siblings.wants.ahead(*sibling, from, now_ms);
             }
         }
     }
@@ -138,7 +63,7 @@ impl Engine {
     /// A sibling that was asked for ahead. Its parent is on its way; what shows work is held until that is here, without
     /// a search for it.
     pub(crate) fn sibling_came_ahead(&mut self, peer: PeerId, block: UncheckedBlock) {
-        self.bodies.siblings.wants.remove(&block.claimed_hash);
+        self.siblings.wants.stop_wanting(&block.claimed_hash);
         self.prefetch_bodies(&block, peer);
         let is_orphan = matches!(self.ledger.knows_block(&block.previous), Ok(false));
         if is_orphan && self.ledger.check_orphan(&block).is_ok() {
@@ -150,82 +75,31 @@ impl Engine {
 
     /// The ledger keeps this block now, whatever else it thinks of it.
     pub(crate) fn sibling_came(&mut self, hash: &BlockHash) {
-        let siblings = &mut self.bodies.siblings;
-        let Some(want) = siblings.wants.remove(hash) else { return };
-        let mut complete = Vec::new();
-        for block in want.blocks {
-            let Some(waiting) = siblings.waiting.get_mut(&block) else { continue };
-            waiting.missing.remove(hash);
-            if waiting.missing.is_empty() {
-                complete.extend(siblings.waiting.remove(&block));
-            }
-        }
-        for Waiting { block, from, tickets, .. } in complete {
+        for waiting in self.siblings.wants.came(hash).unwrap_or_default() {
             // More may be missing further up its branch: then it waits again.
-            self.import(block, from, tickets, 0);
+            self.import(waiting.block, waiting.from, waiting.tickets, 0);
         }
     }
 
-    /// This peer does not serve this sibling.
-    pub(crate) fn sibling_unanswered(&mut self, peer: PeerId, hash: &BlockHash) {
-        let siblings = &mut self.bodies.siblings;
-        let Some(want) = siblings.wants.get_mut(hash) else { return };
-        want.tried.insert(peer);
-        if want.asked == Some(peer) {
-            want.asked = None;
-            siblings.todo.push_back(*hash);
-        }
-    }
-
-    /// Asks for wanted siblings, of the block's sender first, then of whoever is least busy.
     pub(crate) fn pump_siblings(&mut self) {
-        let now_ms = self.now.mono_ms;
-        for _ in 0..self.bodies.siblings.todo.len().min(MAX_WANT_SCAN) {
-            let Some(hash) = self.bodies.siblings.todo.pop_front() else { return };
-            let Some(want) = self.bodies.siblings.wants.get(&hash).filter(|want| want.asked.is_none()) else {
-                continue;
-            };
-            let request = Request::Block(BlockQuery::Hash(hash));
-            let untried = |id: &PeerId| !want.tried.contains(id);
-            let may = |id: &PeerId, peer: &Peer| untried(id) && peer.has_room(&request) && !peer.is_asked(&request);
-            let source = want.source.and_then(|source| self.least_loaded(|id, peer| *id == source && may(id, peer)));
-            let candidate = source.or_else(|| self.least_loaded(may));
-            let anybody = self.least_loaded(|id, _| untried(id)).is_some();
-            let may_come = want.since_ms.saturating_add(SOURCE_MS) > now_ms
-                && want.source.is_some_and(|source| untried(&source) && !self.peers.contains_key(&source));
-            if let Some(peer) = candidate
-                && self.ask(peer, request)
-            {
-                if let Some(want) = self.bodies.siblings.wants.get_mut(&hash) {
-                    want.asked = Some(peer);
-                }
-            } else if anybody || may_come {
-                self.bodies.siblings.todo.push_back(hash);
-            } else if let Some(want) = self.bodies.siblings.wants.remove(&hash) {
-                for block in want.blocks {
-                    self.give_up_merge(&block);
-                }
+        for hash in self.pump(|engine| &mut engine.siblings.wants) {
+            for block in self.siblings.wants.stop_wanting(&hash).unwrap_or_default() {
+                self.give_up_merge(&block);
             }
         }
     }
 
     /// The block stays in the ledger, sound: it is tried again when something is built on it, or when it is sent again.
     fn give_up_merge(&mut self, hash: &BlockHash) {
-        let Some(waiting) = self.bodies.siblings.stop_waiting(hash) else { return };
-        let missing = waiting.named.iter().filter(|hash| waiting.missing.contains(*hash)).copied().collect();
-        let text = BlockError::MissingBlocks { missing }.to_string();
+        let Some(waiting) = self.siblings.wants.stop_waiting(hash) else { return };
+        let text = BlockError::MissingBlocks { missing: waiting.missing() }.to_string();
         self.refuse_waiting(&waiting.block, waiting.tickets, text);
     }
 
     /// Gives up blocks that wait too long, and lets more blocks be passed on.
     pub(crate) fn tick_siblings(&mut self) {
-        let now_ms = self.now.mono_ms;
-        let siblings = &mut self.bodies.siblings;
-        siblings.relays = 0;
-        let late = |waiting: &Waiting| waiting.since_ms.saturating_add(WAIT_SIBLINGS_MS) <= now_ms;
-        let late: Vec<BlockHash> =
-            siblings.waiting.iter().filter(|(_, waiting)| late(waiting)).map(|(hash, _)| *hash).collect();
-        for hash in late {
+        self.siblings.relays = 0;
+        for hash in self.siblings.wants.late(WAIT_SIBLINGS_MS, self.now.mono_ms) {
             self.give_up_merge(&hash);
         }
     }
@@ -239,7 +113,7 @@ impl Engine {
         if genesis.sibling_limit == 0 || block.height <= lowest || self.is_catching_up() {
             return;
         }
-        let siblings = &mut self.bodies.siblings;
+        let siblings = &mut self.siblings;
         siblings.relayed = siblings.relayed.split_off(&(lowest, Hash32::ZERO));
         let key = (block.height, block.miner);
         let count = siblings.relayed.get(&key).copied().unwrap_or(0);

@@ -13,7 +13,7 @@ impl Engine {
         }
         let result = self.ledger.submit(tx.clone(), self.now.wall_ms);
         // A block may wait for just this body, whatever the mempool thinks of it.
-        let wanted = self.bodies.wants(&hash);
+        let wanted = self.bodies.wants.wants(&hash);
         match result {
             Ok(submitted) => {
                 self.reply(Some(ticket), Ok(Reply::Tx(hash)));

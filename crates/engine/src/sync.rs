@@ -126,7 +126,7 @@ impl Engine {
                 self.ask(leader, request);
             }
             Phase::Forward(forward) => {
-                if let Some(hash) = forward.waiting.filter(|hash| !self.bodies.holds(hash)) {
+                if let Some(hash) = forward.waiting.filter(|hash| !self.waits(hash)) {
                     self.resume(hash);
                 }
                 self.pump_forward();

@@ -3,8 +3,9 @@
 mod common;
 
 use blockhie_core::{BlockQuery, ErrorClass, TxStatus};
-use blockhie_engine::{Reply, Request, limits};
-use common::{Net, Serves, genesis, tx};
+use blockhie_engine::{Event, Reply, Request, limits};
+use common::forge::Forge;
+use common::{Net, Serves, address, genesis, tx};
 use std::sync::atomic::Ordering;
 
 #[test]
@@ -139,9 +140,9 @@ fn peers_that_claim_and_do_not_serve_do_not_hold_a_joiner() {
     for node in &silent {
         net.connect(late, *node);
         net.nodes[*node].serves = Serves::Nothing;
-        let peer = common::address(*node);
+        let peer = address(*node);
         let work = blockhie_core::U256::MAX;
-        net.event(late, blockhie_engine::Event::PeerTip { peer, height: u64::MAX, work });
+        net.event(late, Event::PeerTip { peer, height: u64::MAX, work });
     }
     net.connect(late, 0);
     net.run(60_000);
@@ -348,4 +349,22 @@ fn what_was_lost_on_its_way_is_offered_again() {
     net.heal();
     net.run(limits::REOFFER_MS + 500);
     assert_eq!(net.nodes[1].engine.ledger().mempool_len(), 1);
+}
+
+#[test]
+fn a_block_that_waits_for_a_body_goes_back_to_none_of_those_who_showed_it() {
+    let mut net = Net::new(genesis(4), 4, 21);
+    for peer in 1..4 {
+        net.nodes[peer].serves = Serves::Nothing;
+        net.connect(0, peer);
+    }
+    net.run(10_000);
+    let body = tx(&net.genesis, 1);
+    let block = Forge::new(&net.genesis, 1).block(vec![body.hash()]);
+    net.push(0, Some(1), block.clone());
+    net.push(0, Some(2), block.clone());
+    let sent = net.nodes[0].sent_blocks;
+    net.event(0, Event::GotTx { peer: address(1), hash: body.hash(), tx: Some(body) });
+    assert_eq!(net.tip(0).hash, block.claimed_hash);
+    assert_eq!(net.nodes[0].sent_blocks - sent, 1, "to the third alone");
 }

@@ -1,7 +1,7 @@
 //! Blocks and tips in the form in which the API answers them and the pages show them.
 
 use crate::chain::{Feed, Known};
-use blockhie_core::{BlockHash, Genesis, Hash32, PublicKey, Tip, block::Header};
+use blockhie_core::{BlockHash, Genesis, Hash32, PublicKey, Tip, block::Header, merkle};
 use blockhie_transport::HeaderRow;
 use serde::Serialize;
 
@@ -22,6 +22,9 @@ pub(crate) struct BlockRow {
     pub(crate) miner: Hash32,
     /// The miner's name, where the genesis names it.
     pub(crate) miner_name: Option<String>,
+    /// Whether it lists siblings.
+    #[serde(skip)]
+    pub(crate) merges: bool,
 }
 
 impl BlockRow {
@@ -36,6 +39,7 @@ impl BlockRow {
             transactions: header.tx_count,
             miner: header.miner,
             miner_name: member_name(&known.genesis, &header.miner),
+            merges: header.siblings_root != merkle::head(&[]),
         })
     }
 }

@@ -67,7 +67,7 @@ pub fn run_seed(seed: u64, choice: &Choice, verbose: bool) -> Outcome {
 fn describe(setup: &Setup) -> String {
     let genesis = &setup.genesis;
     format!(
-        "{} nodes ({} byzantine), {:?}, T {} ms, m {}, spacing {}, quorum {}, {}, delay {}+{} ms, {} faults",
+        "{} nodes ({} byzantine), {:?}, T {} ms, m {}, spacing {}, quorum {}, W {}, L {}, {}, delay {}+{} ms, {} faults",
         setup.nodes.len(),
         setup.nodes.iter().filter(|node| node.byzantine).count(),
         setup.work,
@@ -75,6 +75,8 @@ fn describe(setup: &Setup) -> String {
         genesis.max_transactions,
         genesis.spacing,
         genesis.quorum,
+        genesis.sibling_window,
+        genesis.sibling_limit,
         if genesis.is_open() { "open" } else { "members" },
         setup.link.delay_ms,
         setup.link.jitter_ms,

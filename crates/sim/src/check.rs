@@ -1,15 +1,16 @@
 //! What is checked when a run has come to rest.
 
 use crate::planted::Bug;
+use crate::walk::{Walked, walk};
 use crate::world::World;
 use blockhie_core::fsck::{fsck, state_hash};
 use blockhie_core::{
     Block, BlockHash, Hash32, Receipt, ReceiptError, StoreError, StoreRead, Trust, TxHash, Verdict, query,
     verify_receipt,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-/// Receipts verified at each node, at most.
+/// Receipts verified at each node, at most; as many again of what came through siblings.
 const RECEIPTS: usize = 5;
 /// Of the blocks sent at most one in so many may go back to where it came from: several peers may have shown a block
 /// before it could be taken, and only one of them is remembered. One in fifty is usual.
@@ -72,26 +73,13 @@ impl World {
         self.lost(node).map_or(Ok(()), |what| Err(Broken("I1", what)))
     }
 
-    /// I3, and the header rules, without any code of the ledger: each transaction once, times ascending, spacing kept.
+    /// I3, and the rules of headers and siblings, without any code of the ledger.
     fn check_chain(&self, node: usize) -> Result<(), Broken> {
-        let blocks = self.best_chain(node)?;
-        let (mut seen, spacing) = (BTreeMap::new(), usize::from(self.setup.genesis.spacing));
-        for (at, block) in blocks.iter().enumerate() {
-            for hash in &block.txhashes {
-                if let Some(first) = seen.insert(*hash, at) {
-                    return Err(Broken("I3", format!("{hash} is committed at height {first} and at {at}")));
-                }
-            }
-            let Some(before) = at.checked_sub(1) else { continue };
-            if block.header.time_ms <= blocks[before].header.time_ms {
-                return Err(Broken("I9", format!("block {at} is not later than its parent")));
-            }
-            let near = blocks[..at].iter().skip(1).rev().take(spacing);
-            if near.into_iter().any(|other| other.header.miner == block.header.miner) {
-                return Err(Broken("I9", format!("block {at} breaks the spacing of {spacing}")));
-            }
-        }
-        Ok(())
+        self.walk(node).map(drop)
+    }
+
+    fn walk(&self, node: usize) -> Result<Walked, Broken> {
+        walk(self.view(node).as_ref(), &self.setup.genesis, &self.best_chain(node)?)
     }
 
     fn best_chain(&self, node: usize) -> Result<Vec<Block>, Broken> {
@@ -191,6 +179,10 @@ impl World {
             let view = self.nodes[node].store.durable().snapshot();
             let positions = view.tx_positions_page(None, usize::MAX)?;
             self.tally.void = positions.iter().filter(|(_, position)| position.void.is_some()).count() as u64;
+            let walked = self.walk(node)?;
+            self.tally.siblings = walked.merged();
+            self.tally.through_siblings = walked.through_siblings();
+            self.tally.skipped = walked.skipped;
         }
         Ok(())
     }
@@ -200,9 +192,13 @@ impl World {
         let (view, genesis) = (self.view(node), &self.setup.genesis);
         let Some(running) = &self.nodes[node].running else { return Ok(0) };
         let all: Vec<&TxHash> = self.acknowledged.keys().collect();
-        let step = (all.len() / RECEIPTS).max(1);
+        let through = |hash: &&&TxHash| {
+            view.tx_position(hash).is_ok_and(|position| position.is_some_and(|position| position.via_sibling.is_some()))
+        };
+        let mut chosen: Vec<&TxHash> = all.iter().copied().step_by((all.len() / RECEIPTS).max(1)).collect();
+        chosen.extend(all.iter().filter(through).take(RECEIPTS));
         let mut count = 0;
-        for hash in all.into_iter().step_by(step) {
+        for hash in chosen {
             let receipt = match query::build_receipt(view.as_ref(), genesis, hash) {
                 Ok(receipt) => self.served(node, receipt),
                 // It waits, or it is void.
@@ -216,6 +212,12 @@ impl World {
             let trust = Trust { genesis: Some(genesis), quorum: None, checkpoint };
             let verification = verify_receipt(&receipt, &trust).map_err(|error| broken(error.to_string()))?;
             let position = view.tx_position(hash)?.ok_or_else(|| broken("no position".into()))?;
+            if receipt.sibling.is_some() != position.via_sibling.is_some() {
+                return Err(broken(format!(
+                    "it came through {:?}, and the receipt says otherwise",
+                    position.via_sibling
+                )));
+            }
             let is_final = running.tip.final_height.is_some_and(|height| position.height <= height);
             let enough =
                 verification.verdict == Verdict::Proved || verification.verdict == Verdict::NotFinal && !is_final;
@@ -246,7 +248,7 @@ fn first_of_run(receipt: &Receipt, chain: &Hash32) -> Option<BlockHash> {
 type Check = fn(&World, usize) -> Result<(), Broken>;
 
 /// An invariant and how it is broken.
-struct Broken(&'static str, String);
+pub(crate) struct Broken(pub(crate) &'static str, pub(crate) String);
 
 impl From<StoreError> for Broken {
     fn from(error: StoreError) -> Self {

@@ -8,10 +8,12 @@ pub mod app;
 pub mod chaos;
 mod check;
 pub mod faults;
+pub mod paper;
 pub mod planted;
 pub mod rng;
 pub mod setup;
 pub mod store;
+mod walk;
 pub mod world;
 
 pub use chaos::{Outcome, run_seed};

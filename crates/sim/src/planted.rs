@@ -67,6 +67,12 @@ bugs! {
     AcceptInvalidBody, "accept-invalid-body", Seam, "one node takes payloads that no rule allows";
     AcceptAnyWork, "accept-any-work", Seam, "one node does not look at the proof of work";
     WrongWork, "wrong-work", Seam, "one node counts blocks instead of their work";
+    UndoForgetsSiblings, "undo-forgets-siblings", Seam, "what came through siblings is not taken back";
+    SiblingOrder, "sibling-order", Seam, "siblings are committed in the reverse of the listed order";
+    LosesListed, "loses-listed", Seam, "which blocks the chain lists is not written";
+    SiblingWeight, "sibling-weight", Inside, "a block gets the work of the siblings that it lists";
+    SiblingAgain, "sibling-again", Inside, "what a sibling carries is committed although an ancestor committed it";
+    AnySibling, "any-sibling", Inside, "a block may list any block that is held";
     EqualTime, "equal-time", Inside, "a block may have its parent's time";
     BanHash, "ban-hash", Inside, "a bad outer signature condemns the hash";
     DoubleCommit, "double-commit", Inside, "a block may commit what an ancestor committed";

@@ -3,7 +3,9 @@
 use crate::faults::{Fault, plan};
 use crate::planted::{Bug, Hook};
 use crate::rng::Rng;
+use blockhie_core::genesis::{DEFAULT_SIBLING_LIMIT, DEFAULT_SIBLING_WINDOW};
 use blockhie_core::{ChainKind, CompactTarget, Genesis, Hash32, Member, PublicKey, SecretKey};
+use blockhie_packing::{PackingPolicy, Stripe, policy_by_name};
 use blockhie_pow::first_target_for;
 
 /// Time of every genesis, ms since the epoch; a node's wall clock is this, the virtual time and its skew.
@@ -104,6 +106,8 @@ pub struct Setup {
     pub bug: Option<Bug>,
     /// How it gets into core and engine.
     pub hook: Option<Hook>,
+    /// An evaluation: what clients send is written, nothing is drawn but finds, and a turn takes no time.
+    pub paper: Option<crate::paper::Terms>,
 }
 
 impl Setup {
@@ -130,12 +134,33 @@ impl Setup {
         let load = Load { every_ms: *rng.pick(&[700, 1_500, 4_000]), senders: 2 + rng.below(5) };
         let chaos_ms = choice.seconds.saturating_mul(1_000);
         let faults = plan(seed, count, chaos_ms, genesis.block_interval_ms.into());
-        Self { seed, genesis, work, nodes, link, load, faults, chaos_ms, bug: choice.bug, hook: choice.hook }
+        Self {
+            seed,
+            genesis,
+            work,
+            nodes,
+            link,
+            load,
+            faults,
+            chaos_ms,
+            bug: choice.bug,
+            hook: choice.hook,
+            paper: None,
+        }
     }
 
     /// Nodes that follow the rules.
     pub fn honest(&self) -> impl Iterator<Item = usize> {
         self.nodes.iter().enumerate().filter(|(_, node)| !node.byzantine).map(|(at, _)| at)
+    }
+
+    /// How a node fills blocks.
+    pub(crate) fn policy_of(&self, node: usize) -> Box<dyn PackingPolicy<Hash32>> {
+        let frame = self.paper.as_ref().map_or(0, |terms| terms.frame);
+        match self.nodes[node].policy {
+            "stripe" => Box::new(Stripe { frame }),
+            name => policy_by_name(name).expect("drawn from the list of names, or checked against it"),
+        }
     }
 
     /// T, ms.
@@ -178,30 +203,46 @@ fn draw_genesis(rng: &mut Rng, nodes: &[NodeSetup], work: Work, open: bool, evil
     genesis.half_life_ms = 144 * u64::from(interval_ms);
     // Small blocks: a backlog forms, and policies choose.
     genesis.max_transactions = *rng.pick(&[4, 16, 64]);
+    (genesis.sibling_window, genesis.sibling_limit) = draw_siblings(rng);
     if !open {
         // Whoever is byzantine goes silent at the end: the others have to get on alone.
         let most = (count - 1) / 2;
         let most = most.min((count - evil).saturating_sub(1));
         genesis.spacing = u8::try_from(rng.index(most + 1)).expect("at most 3");
-        genesis.quorum = u8::try_from(1 + count / 2 + rng.index(count - count / 2)).expect("at most 7");
+        // A quorum of few makes blocks final that a partition then abandons.
+        let quorum =
+            if rng.chance(150_000) { 1 + rng.index(count / 2) } else { 1 + count / 2 + rng.index(count - count / 2) };
+        genesis.quorum = u8::try_from(quorum).expect("at most 7");
     }
     genesis
+}
+
+/// W and L: none at all, small ones so that windows are left and lists are full, or what `init` writes.
+fn draw_siblings(rng: &mut Rng) -> (u8, u8) {
+    match rng.below(4) {
+        0 => (0, 0),
+        1 => (DEFAULT_SIBLING_WINDOW, DEFAULT_SIBLING_LIMIT),
+        _ => (*rng.pick(&[1, 2, 3, 6]), *rng.pick(&[1, 2, 4, 8])),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn every_drawn_genesis_is_valid_and_seeds_differ() {
-        let mut ids = std::collections::BTreeSet::new();
+        let (mut ids, mut siblings) = (BTreeSet::new(), BTreeSet::new());
         for seed in 0..300 {
             let setup = Setup::draw(seed, &Choice::default());
             setup.genesis.check().unwrap();
             ids.insert(setup.genesis.chain_id());
             let honest = setup.honest().count();
             assert!(honest > setup.genesis.spacing.into() && honest * 2 > setup.nodes.len(), "seed {seed}");
+            siblings.insert((setup.genesis.sibling_window, setup.genesis.sibling_limit));
         }
         assert_eq!(ids.len(), 300);
+        assert!(siblings.len() == 18 && siblings.contains(&(0, 0)) && siblings.contains(&(16, 8)), "{siblings:?}");
     }
 }

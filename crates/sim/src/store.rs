@@ -94,6 +94,7 @@ impl FaultyStore {
             (Bug::DropIndexRow, Op::PutIndex(hash, row)) => row.height == 0 || hash.0[31] % 8 != 0,
             (Bug::JournalNotRemoved, Op::Pending(_, None)) => false,
             (Bug::ForgetAbandoned, Op::Pending(_, Some(_))) => !leaves_a_branch,
+            (Bug::LosesListed, Op::Listed(_, Some(_))) => false,
             _ => true,
         };
         let change = |op| match (bug, op) {
@@ -164,7 +165,6 @@ macro_rules! reads {
 
 impl StoreRead for FaultySnapshot<'_> {
     reads! {
-        block(hash: &BlockHash) -> Option<Block>;
         index(hash: &BlockHash) -> Option<IndexRow>;
         hash_at(height: u64) -> Option<BlockHash>;
         history_node(level: u8, index: u64) -> Option<Hash32>;
@@ -186,12 +186,28 @@ impl StoreRead for FaultySnapshot<'_> {
         history_page(after: Option<(u8, u64)>, limit: usize) -> Vec<HistoryNode>;
     }
 
+    fn block(&self, hash: &BlockHash) -> Result<Option<Block>, StoreError> {
+        let mut block = self.read(self.inner.block(hash))?;
+        if self.store.bug == Some(Bug::SiblingOrder)
+            && let Some(block) = &mut block
+        {
+            block.siblings.reverse();
+        }
+        Ok(block)
+    }
+
     fn undo(&self, hash: &BlockHash) -> Result<Option<Undo>, StoreError> {
         let mut undo = self.read(self.inner.undo(hash))?;
         if self.store.bug == Some(Bug::SkipUndoEntry)
             && let Some(undo) = &mut undo
         {
             undo.state.pop();
+        }
+        if self.store.bug == Some(Bug::UndoForgetsSiblings)
+            && let Some(undo) = &mut undo
+        {
+            let own = |hash: &TxHash| !matches!(self.inner.tx_position(hash), Ok(Some(at)) if at.via_sibling.is_some());
+            undo.transactions.retain(own);
         }
         Ok(undo)
     }

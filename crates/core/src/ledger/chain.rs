@@ -195,10 +195,10 @@ impl Ledger {
     /// Step 9: the rules of siblings, and nothing in its own list was committed by an ancestor or is carried by its
     /// siblings. The tip is its parent when this is asked, and its siblings are held.
     fn check_block_rules(&self, block: &Block) -> Result<(), BlockError> {
+        self.check_siblings(block)?;
         if self.is_planted("double-commit") {
             return Ok(());
         }
-        self.check_siblings(block)?;
         let mut carried = BTreeMap::new();
         for sibling in self.siblings_of(&block.siblings)? {
             carried.extend(sibling.txhashes.into_iter().map(|txhash| (txhash, sibling.hash)));
@@ -226,7 +226,12 @@ impl Ledger {
         let mut positions = Vec::with_capacity(block.txhashes.len());
         let changes = {
             let view = self.view();
-            let through = commit_order(&view, &siblings)?.into_iter().map(|(txhash, sibling)| (txhash, Some(sibling)));
+            let mut through = commit_order(&view, &siblings)?;
+            if self.is_planted("sibling-again") {
+                let all = siblings.iter().flat_map(|block| block.txhashes.iter().map(|txhash| (*txhash, block.hash)));
+                through = all.collect();
+            }
+            let through = through.into_iter().map(|(txhash, sibling)| (txhash, Some(sibling)));
             let order = through.chain(block.txhashes.iter().map(|txhash| (*txhash, None)));
             let mut state = BlockState::new(&view);
             for (index, (txhash, via_sibling)) in order.enumerate() {

@@ -171,7 +171,10 @@ impl Ledger {
         now_ms: u64,
     ) -> Result<SoundBlock, BlockError> {
         let hash = block.claimed_hash;
-        let work = self.check_header_rules(&header, hash, parent)?;
+        let mut work = self.check_header_rules(&header, hash, parent)?;
+        if self.is_planted("sibling-weight") {
+            work = work.saturating_add(self.consensus.work(header.target).saturating_mul(block.siblings.len().into()));
+        }
         check_distinct(hash, "txshash", &block.txhashes)?;
         check_distinct(hash, "siblinghash", &block.siblings)?;
         let limit_ms = now_ms.saturating_add(self.genesis.future_limit_ms());

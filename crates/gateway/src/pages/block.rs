@@ -4,7 +4,7 @@ use super::explorer::titles;
 use super::{Frame, PageError, Visitor, show};
 use crate::api::{read_chain, read_hash};
 use crate::app::App;
-use crate::chain::Known;
+use crate::chain::{ChainView, Known};
 use crate::clock::{iso, utc};
 use crate::error::ApiError;
 use crate::limits::PAGE_TRANSACTIONS;
@@ -35,6 +35,8 @@ struct BlockPage {
     signature: Option<String>,
     on_best_chain: bool,
     is_final: bool,
+    /// Height and hash of the block of the best chain that lists this one as a sibling, if that shows.
+    merged_by: Option<(u64, Hash32)>,
     siblings: Vec<Hash32>,
     transactions: Vec<Hash32>,
     left_out: usize,
@@ -56,6 +58,7 @@ pub(crate) async fn block(
     let on_best_chain = around.first().is_some_and(|row| row.hash == hash);
     let next = around.get(1).filter(|_| on_best_chain).map(|row| row.hash);
     let final_height = chain.feed().borrow().tip.as_ref().and_then(|tip| tip.final_height);
+    let merged_by = if on_best_chain { None } else { merged_by(chain, hash, block.height).await? };
     let left_out = block.txhashes.len().saturating_sub(PAGE_TRANSACTIONS);
     let mut transactions = block.txhashes;
     transactions.truncate(PAGE_TRANSACTIONS);
@@ -77,10 +80,24 @@ pub(crate) async fn block(
         signature: block.signature.map(|signature| signature.to_string()),
         on_best_chain,
         is_final: on_best_chain && final_height.is_some_and(|height| block.height <= height),
+        merged_by,
         siblings: block.siblings,
         transactions,
         left_out,
     }))
+}
+
+/// Height and hash of the block of the best chain that lists this one as a sibling. The window bounds where it can be:
+/// a branch leaves the chain at most W below the block that merges it.
+async fn merged_by(chain: &ChainView, sibling: Hash32, height: u64) -> Result<Option<(u64, Hash32)>, ApiError> {
+    let window = chain.known()?.genesis.sibling_window;
+    for row in chain.rows(height, window.into()).await?.iter().filter(|row| row.merges) {
+        let block = chain.block(BlockQuery::Hash(row.hash)).await?;
+        if block.is_some_and(|block| block.siblings.contains(&sibling)) {
+            return Ok(Some((row.height, row.hash)));
+        }
+    }
+    Ok(None)
 }
 
 /// A line of what a payload says.

@@ -59,7 +59,8 @@ impl FakeNode {
         let nonce = Hash32(*SecretKey::generate().unwrap().seed());
         let start = now_ms() - 60_000;
         let genesis =
-            Genesis::with_defaults(kind, "test <chain>", nonce, start, CompactTarget::MOST, members.collect());
+            Genesis::with_defaults(kind, "test <chain>", nonce, start, CompactTarget::MOST, members.collect())
+                .with_siblings();
         genesis.check().unwrap();
         secrets.sort_by_key(SecretKey::public);
         if secrets.is_empty() {
@@ -96,7 +97,11 @@ impl FakeNode {
 
     /// The same, unless it is not that member's turn.
     pub(crate) fn try_mine(&self, member: usize) -> Option<BlockHash> {
-        let mut ledger = self.ledger();
+        self.seal(member).map(|block| self.import(block))
+    }
+
+    /// A block on the tip with all that waits, unless it is not that member's turn.
+    pub(crate) fn seal(&self, member: usize) -> Option<UncheckedBlock> {
         let secret = &self.secrets[member % self.secrets.len()];
         let request = TemplateRequest {
             miner: secret.public(),
@@ -106,13 +111,18 @@ impl FakeNode {
             node_count: 1,
             seed: 0,
         };
-        let template = ledger.template(&request).ok()?;
+        let template = self.ledger().template(&request).ok()?;
         let signer = (!self.genesis.is_open()).then_some(secret);
-        let block = template.seal(&self.genesis.chain_id(), 0, signer);
+        Some(template.seal(&self.genesis.chain_id(), 0, signer))
+    }
+
+    /// Takes a block, on the best chain or beside it.
+    pub(crate) fn import(&self, block: UncheckedBlock) -> BlockHash {
+        let hash = block.claimed_hash;
+        let mut ledger = self.ledger();
         ledger.import(block, &BTreeMap::new(), now_ms() + 1_000).unwrap();
-        let hash = ledger.tip().hash;
         self.publish(&mut ledger);
-        Some(hash)
+        hash
     }
 
     pub(crate) fn pending(&self) -> usize {

@@ -127,6 +127,30 @@ async fn the_explorer_pages_through_the_chain() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_sibling_and_the_block_that_merges_it_name_each_other() {
+    let (rig, node, _serving) = connected(&["North", "South"]).await;
+    let first = node.seal(0).unwrap();
+    let record = rig.publish("text/plain", "only in the sibling").await;
+    let sibling = node.seal(1).unwrap();
+    let [first, sibling] = [first, sibling].map(|block| node.import(block));
+    let page = async |hash: blockhie_core::Hash32| rig.anonymous("GET", &format!("/emr/blocks/{hash}")).await;
+    let beside = page(sibling).await;
+    assert!(beside.text().contains("not on the best chain") && !beside.text().contains("Merged by"));
+    assert!(!page(first).await.text().contains("not on the best chain"));
+    let merging = node.mine(0);
+    let (beside, merging_page) = (page(sibling).await, page(merging).await);
+    assert!(beside.text().contains("merged as a sibling"), "{}", beside.text());
+    assert!(beside.text().contains(&format!("<a href=\"/emr/blocks/{merging}\">Block 2</a>")), "{}", beside.text());
+    assert!(!beside.text().contains("not on the best chain"));
+    assert!(merging_page.text().contains("Siblings <span class=\"dim\">1</span>"), "{}", merging_page.text());
+    assert!(merging_page.text().contains(&format!("href=\"/emr/blocks/{sibling}\"")));
+    let txhash = super::hash(&record["txhash"]);
+    let transaction = rig.anonymous("GET", &format!("/emr/tx/{txhash}")).await;
+    assert!(transaction.text().contains("Through sibling"), "{}", transaction.text());
+    assert!(transaction.text().contains(&format!("href=\"/emr/blocks/{merging}\"")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn events_tell_each_new_tip() {
     let (rig, node, _serving) = connected(&["North"]).await;
     let request = Request::get("/api/v1/events").body(Body::empty()).unwrap();

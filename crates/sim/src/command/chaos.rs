@@ -108,6 +108,10 @@ fn summary(args: &Args, sum: &Sum, took: Duration) {
         tally.evil,
         tally.bans
     );
+    println!(
+        "{} siblings merged, {} transactions through them, {} carried twice and skipped",
+        tally.siblings, tally.through_siblings, tally.skipped
+    );
     println!("longest time to come to rest: {} s", sum.longest_healing_ms / 1_000);
 }
 

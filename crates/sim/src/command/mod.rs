@@ -1,6 +1,7 @@
 //! The command line: arguments, threads over seeds, and what is printed.
 
 mod chaos;
+mod paper;
 mod planted;
 mod seeds;
 
@@ -11,6 +12,7 @@ const EXAMPLES: &str = "Examples:
   blockhie-sim chaos --seeds 17..18 --verbose       one seed again, event by event
   blockhie-sim chaos --seeds 0..50 --nodes 7 --seconds 300 --json
   blockhie-sim planted                              which seed catches which planted bug
+  blockhie-sim paper --out evaluation               what packing policies do to a chain
 
 A seed replays a run only with the same commit; both are printed. What goes wrong in a run and what is checked:
 docs/simulation.md.";
@@ -29,6 +31,8 @@ enum Command {
     Chaos(chaos::Args),
     /// Plants bugs one by one and finds a seed that shows each
     Planted(planted::Args),
+    /// The paper's evaluation: packing policies on a plain chain and on one that merges stale blocks
+    Paper(paper::Args),
 }
 
 /// Runs a command; its exit code.
@@ -37,5 +41,6 @@ pub(crate) fn run(cli: &Cli) -> u8 {
     match &cli.command {
         Command::Chaos(args) => chaos::run(args),
         Command::Planted(args) => planted::run(args),
+        Command::Paper(args) => paper::run(args),
     }
 }

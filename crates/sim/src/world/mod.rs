@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How often an engine is told that time passes.
-const TICK_MS: u64 = 100;
+pub(crate) const TICK_MS: u64 = 100;
 
 /// What comes.
 #[derive(Debug)]
@@ -88,6 +88,12 @@ pub struct Tally {
     pub bans: u64,
     /// Transactions committed void at the end, on the best chain.
     pub void: u64,
+    /// Siblings that the best chain lists at the end.
+    pub siblings: u64,
+    /// Transactions that it commits through them.
+    pub through_siblings: u64,
+    /// Transactions of siblings that were committed before, and skipped.
+    pub skipped: u64,
     /// Receipts verified.
     pub receipts: u64,
     /// Blocks sent back to the peer they came from.
@@ -110,6 +116,9 @@ impl Tally {
         self.evil += other.evil;
         self.bans += other.bans;
         self.void += other.void;
+        self.siblings += other.siblings;
+        self.through_siblings += other.through_siblings;
+        self.skipped += other.skipped;
         self.receipts += other.receipts;
         self.echoes += other.echoes;
         self.block_sends += other.block_sends;
@@ -142,6 +151,8 @@ pub struct World {
     active_faults: BTreeSet<usize>,
     quiet: bool,
     trace: Hash32,
+    /// What an evaluation notes.
+    pub(crate) probe: Option<crate::paper::Probe>,
 }
 
 impl World {
@@ -181,6 +192,7 @@ impl World {
             active_faults: BTreeSet::new(),
             quiet: false,
             trace: Hash32::ZERO,
+            probe: setup.paper.is_some().then(crate::paper::Probe::new),
             setup,
         };
         world.begin();
@@ -285,7 +297,7 @@ impl World {
     }
 
     /// A transaction that was made here.
-    fn made(&mut self, tx: &Transaction<Verified>) {
+    pub(crate) fn made(&mut self, tx: &Transaction<Verified>) {
         self.verified.insert(tx.hash(), (tx.clone().into_unverified(), tx.clone()));
     }
 

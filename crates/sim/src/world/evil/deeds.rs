@@ -26,7 +26,8 @@ impl World {
             return;
         }
         self.tally.evil += 1;
-        match self.streams.evil.below(18) {
+        self.shows_withheld(node);
+        match self.streams.evil.below(24) {
             0 => self.wrong_target(node),
             1 => self.no_work(node),
             2 => self.equal_time(node),
@@ -43,6 +44,7 @@ impl World {
             13 => self.spam(node),
             14 => self.orphans(node),
             15 => self.stale_sibling(node),
+            16..=21 => self.sibling_deed(node),
             _ => {
                 let all = [
                     Serves::Honestly,
@@ -58,7 +60,7 @@ impl World {
     }
 
     /// Forges on the tip, notes that nobody may take it, and pushes it.
-    fn poisoned(&mut self, node: usize, why: &'static str, draft: impl FnOnce(&Parent) -> Draft) {
+    pub(super) fn poisoned(&mut self, node: usize, why: &'static str, draft: impl FnOnce(&Parent) -> Draft) {
         let Some(parent) = self.parent(node, 0) else { return };
         let draft = draft(&parent);
         if let Some(block) = self.forge(node, &parent, draft) {

@@ -19,6 +19,7 @@ pub(super) struct Parent {
 #[derive(Debug, Default)]
 pub(super) struct Draft {
     pub(super) txhashes: Vec<TxHash>,
+    pub(super) siblings: Vec<BlockHash>,
     pub(super) time_ms: Option<u64>,
     pub(super) height: Option<u64>,
     pub(super) target: Option<CompactTarget>,
@@ -75,7 +76,7 @@ impl World {
             previous: parent.hash,
             tx_root: merkle::head(&draft.txhashes),
             history_root: parent.row.peaks.head(),
-            siblings_root: merkle::head(&[]),
+            siblings_root: merkle::head(&draft.siblings),
             miner: self.setup.nodes[node].public.into(),
             height: draft.height.unwrap_or(parent.row.height + 1),
             time_ms: draft.time_ms.unwrap_or_else(|| least_ms.max(self.true_wall_ms())),
@@ -83,7 +84,7 @@ impl World {
             target: draft.target.unwrap_or_else(|| self.consensus.required_target(&context(&parent.row))),
             nonce: 0,
         };
-        let template = Template { header, txhashes: draft.txhashes, siblings: Vec::new() };
+        let template = Template { header, txhashes: draft.txhashes, siblings: draft.siblings };
         if !draft.without_work {
             return self.seal(node, template);
         }

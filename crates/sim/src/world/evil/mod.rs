@@ -3,12 +3,13 @@
 
 mod deeds;
 mod forge;
+mod siblings;
 
 use super::network::Message;
 use super::node::Command;
 use super::{Coming, World};
 use crate::app::{MARK, RELEASE, ROW};
-use blockhie_core::{Hash32, Signature, Store, Template, TxHash, UncheckedBlock};
+use blockhie_core::{BlockHash, Hash32, Signature, Store, Template, TxHash, UncheckedBlock};
 use blockhie_engine::{AskError, Event, Request};
 use forge::{Draft, Parent};
 use std::sync::Arc;
@@ -36,6 +37,11 @@ pub(crate) struct Private {
     tip: Option<Parent>,
     /// Blocks after which it shows them.
     until: usize,
+    /// Height at which its branch leaves the chain, and whether a block of it listed the honest ones.
+    fork: u64,
+    merged: bool,
+    /// Siblings that a block of its lists and nobody else has.
+    withheld: Vec<UncheckedBlock>,
 }
 
 impl World {
@@ -123,10 +129,13 @@ impl World {
             let until = 1 + self.streams.evil.index(4);
             let parent = self.parent(node, depth);
             let private = &mut self.nodes[node].private;
-            (private.tip, private.until) = (parent, until);
+            private.fork = parent.as_ref().map_or(0, |parent| parent.row.height);
+            (private.tip, private.until, private.merged) = (parent, until, false);
         }
         let Some(parent) = self.nodes[node].private.tip.clone() else { return };
-        let draft = Draft { honest_spacing: true, ..Draft::default() };
+        let time_ms = self.true_wall_ms().max(parent.row.time_ms + 1);
+        let siblings = self.merges_the_honest_chain(node, &parent, time_ms);
+        let draft = Draft { honest_spacing: true, siblings, time_ms: Some(time_ms), ..Draft::default() };
         if let Some(block) = self.forge(node, &parent, draft) {
             let next = self.child(&parent, &block);
             let private = &mut self.nodes[node].private;
@@ -143,6 +152,17 @@ impl World {
                 self.throw(node, block);
             }
         }
+    }
+
+    /// Once in a private branch: what the honest chain has above the fork.
+    fn merges_the_honest_chain(&mut self, node: usize, parent: &Parent, time_ms: u64) -> Vec<BlockHash> {
+        if self.nodes[node].private.merged || !self.streams.evil.chance(500_000) {
+            return Vec::new();
+        }
+        let fork = self.nodes[node].private.fork;
+        let list = self.honest_siblings(node, fork, parent.row.height + 1, time_ms);
+        self.nodes[node].private.merged = !list.is_empty();
+        list
     }
 
     /// It passes a block on, or not, or spoiled.
