@@ -7,14 +7,17 @@ use crate::consensus::Consensus;
 use crate::error::LedgerError;
 use crate::genesis::Genesis;
 use crate::ledger::{Ledger, genesis_block};
+use crate::signatures::Signatures;
 use crate::store::{IndexRow, Judgement, MemoryStore, Store, StoreError, StoreRead};
-use crate::tx::{Transaction, Verified, verify_batch};
+use crate::tx::{Transaction, Verified, verify_batch_by};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Entries read at once.
 const PAGE: usize = 1_024;
+/// Signatures remembered: a block's, between its header and its siblings. A chain has each once.
+const REMEMBERED: usize = 256;
 /// Differences described in words; the rest is counted.
 const MAX_DESCRIBED: usize = 100;
 
@@ -79,6 +82,19 @@ pub fn fsck(
     consensus: Arc<dyn Consensus>,
     application: Arc<dyn Application>,
 ) -> Result<FsckReport, LedgerError> {
+    fsck_by(view, consensus, application, &Arc::new(Signatures::new(REMEMBERED)))
+}
+
+/// The same, without the check of those signatures that were found good before, elsewhere.
+///
+/// # Errors
+/// [`LedgerError`] when the store cannot be read.
+pub fn fsck_by(
+    view: &dyn StoreRead,
+    consensus: Arc<dyn Consensus>,
+    application: Arc<dyn Application>,
+    signatures: &Arc<Signatures>,
+) -> Result<FsckReport, LedgerError> {
     let meta = view.meta()?;
     let genesis = Genesis::from_bytes(&meta.genesis)?;
     let tip = meta.tip.unwrap_or_else(|| genesis_block(&genesis).hash);
@@ -93,7 +109,8 @@ pub fn fsck(
     };
     let model = Arc::new(MemoryStore::new(&genesis));
     let mut ledger = Ledger::open(model.clone(), consensus, application)?;
-    replay(view, &genesis, &mut ledger, &mut report)?;
+    ledger.share_signatures(Arc::clone(signatures));
+    replay(view, &genesis, &mut ledger, signatures, &mut report)?;
     if meta.tip.is_some() && ledger.tip().hash != tip {
         report.differ(format!("meta tip: expected {}, got {tip}", ledger.tip().hash));
     }
@@ -114,6 +131,7 @@ fn replay(
     view: &dyn StoreRead,
     genesis: &Genesis,
     ledger: &mut Ledger,
+    signatures: &Signatures,
     report: &mut FsckReport,
 ) -> Result<(), LedgerError> {
     let mut height = 1;
@@ -125,8 +143,8 @@ fn replay(
         if block.hash != hash {
             report.differ(format!("blocks {hash}: expected this hash, got {}", block.hash));
         }
-        keep_siblings(view, genesis, ledger, &block, report)?;
-        let bodies = bodies_of(view, genesis, &block, report)?;
+        keep_siblings(view, genesis, ledger, &block, signatures, report)?;
+        let bodies = bodies_of(view, genesis, &block, signatures, report)?;
         if let Err(error) = ledger.import(block.to_unchecked(), &bodies, block.header.time_ms) {
             report.differ(format!("height {height}: {error}"));
             return Ok(());
@@ -143,6 +161,7 @@ fn keep_siblings(
     genesis: &Genesis,
     ledger: &mut Ledger,
     block: &Block,
+    signatures: &Signatures,
     report: &mut FsckReport,
 ) -> Result<(), LedgerError> {
     for hash in &block.siblings {
@@ -150,7 +169,7 @@ fn keep_siblings(
             report.differ(format!("blocks {hash}: expected the sibling that block {} lists, got none", block.hash));
             continue;
         };
-        let bodies = bodies_of(view, genesis, &sibling, report)?;
+        let bodies = bodies_of(view, genesis, &sibling, signatures, report)?;
         if let Err(error) = ledger.keep(sibling.to_unchecked(), &bodies, block.header.time_ms) {
             report.differ(format!("sibling {hash} of height {}: {error}", block.header.height));
         }
@@ -162,6 +181,7 @@ fn bodies_of(
     view: &dyn StoreRead,
     genesis: &Genesis,
     block: &Block,
+    signatures: &Signatures,
     report: &mut FsckReport,
 ) -> Result<BTreeMap<Hash32, Transaction<Verified>>, StoreError> {
     let mut unverified = Vec::with_capacity(block.txhashes.len());
@@ -172,7 +192,7 @@ fn bodies_of(
         }
     }
     let mut bodies = BTreeMap::new();
-    for verdict in verify_batch(unverified, &genesis.chain_id(), genesis.kind) {
+    for verdict in verify_batch_by(unverified, &genesis.chain_id(), genesis.kind, signatures) {
         match verdict {
             Ok(tx) => drop(bodies.insert(tx.hash(), tx)),
             Err(error) => report.differ(format!("txs of block {}: {error}", block.hash)),

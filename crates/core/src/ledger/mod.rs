@@ -26,6 +26,7 @@ use crate::mempool::Mempool;
 use crate::merkle::{Peaks, head};
 use crate::query::{self, Tip};
 use crate::receipt::Receipt;
+use crate::signatures::Signatures;
 use crate::staged::{Staged, StateOf, View};
 use crate::store::{IndexRow, Judgement, Meta, SideKey, Store, StoreError, StoreRead};
 use crate::tx::{Transaction, Verified};
@@ -36,6 +37,8 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 /// Hashes of unsound blocks remembered, so that they are not judged again. 32 bytes each: 2 MiB.
 const MAX_UNSOUND: usize = 65_536;
+/// Good signatures of blocks remembered: more than the blocks that are fetched ahead along checked headers, 400 KiB.
+const MAX_SIGNATURES: usize = 4_096;
 /// Tips a subscriber may lag behind before it is dropped; it reads [`Ledger::tip`] and subscribes anew.
 const SUBSCRIBER_BACKLOG: usize = 1_024;
 /// Entries read at once from the mempool's journal when opening.
@@ -87,6 +90,7 @@ pub struct Ledger {
     subscribers: Vec<SyncSender<Tip>>,
     /// The last block beside the best chain that was looked at whether it is to be dropped.
     side_cursor: Option<SideKey>,
+    signatures: Arc<Signatures>,
     #[cfg(feature = "planted")]
     planted: Option<&'static str>,
 }
@@ -156,6 +160,7 @@ impl Ledger {
             unsound_order: VecDeque::new(),
             subscribers: Vec::new(),
             side_cursor: None,
+            signatures: Arc::new(Signatures::new(MAX_SIGNATURES)),
             #[cfg(feature = "planted")]
             planted: None,
         };
@@ -167,6 +172,11 @@ impl Ledger {
         ledger.read_journal()?;
         ledger.commit()?;
         Ok(ledger)
+    }
+
+    /// Remembers good signatures of blocks together with whoever shares this.
+    pub fn share_signatures(&mut self, signatures: Arc<Signatures>) {
+        self.signatures = signatures;
     }
 
     fn stage_genesis(&mut self, mut meta: Meta) -> Result<BlockHash, StoreError> {
