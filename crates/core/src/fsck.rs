@@ -7,14 +7,17 @@ use crate::consensus::Consensus;
 use crate::error::LedgerError;
 use crate::genesis::Genesis;
 use crate::ledger::{Ledger, genesis_block};
+use crate::signatures::Signatures;
 use crate::store::{Batch, CarriedKey, IndexRow, Judgement, MemoryStore, Op, Store, StoreError, StoreRead};
-use crate::tx::{Transaction, Verified, verify_batch};
+use crate::tx::{Transaction, Verified, verify_batch_by};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Entries read at once.
 const PAGE: usize = 1_024;
+/// Signatures remembered: a block's, between its header and its siblings. A chain has each once.
+const REMEMBERED: usize = 256;
 /// Differences described in words; the rest is counted.
 const MAX_DESCRIBED: usize = 100;
 
@@ -86,6 +89,19 @@ pub fn fsck(
     consensus: Arc<dyn Consensus>,
     application: Arc<dyn Application>,
 ) -> Result<FsckReport, LedgerError> {
+    fsck_by(view, consensus, application, &Arc::new(Signatures::new(REMEMBERED)))
+}
+
+/// The same, without the check of those signatures that were found good before, elsewhere.
+///
+/// # Errors
+/// [`LedgerError`] when the store cannot be read.
+pub fn fsck_by(
+    view: &dyn StoreRead,
+    consensus: Arc<dyn Consensus>,
+    application: Arc<dyn Application>,
+    signatures: &Arc<Signatures>,
+) -> Result<FsckReport, LedgerError> {
     let meta = view.meta()?;
     let genesis = Genesis::from_bytes(&meta.genesis)?;
     let tip = meta.tip.unwrap_or_else(|| genesis_block(&genesis).hash);
@@ -102,6 +118,7 @@ pub fn fsck(
     };
     let model = Arc::new(MemoryStore::new(&genesis));
     let mut ledger = Ledger::open(model.clone(), consensus, application)?;
+    ledger.share_signatures(Arc::clone(signatures));
     replay(view, &genesis, &mut ledger, model.as_ref(), &mut report)?;
     if report.pruned_below > ledger.tip().height {
         report.differ(format!("pruned: expected a height of the chain, got {}", report.pruned_below));
@@ -225,7 +242,7 @@ fn bodies_of(
         }
     }
     let mut bodies = BTreeMap::new();
-    for verdict in verify_batch(unverified, &genesis.chain_id(), genesis.kind) {
+    for verdict in verify_batch_by(unverified, &genesis.chain_id(), genesis.kind, ledger.signatures()) {
         match verdict {
             Ok(tx) => drop(bodies.insert(tx.hash(), tx)),
             Err(error) => report.differ(format!("txs of block {}: {error}", block.hash)),

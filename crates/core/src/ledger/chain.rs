@@ -303,7 +303,8 @@ impl Ledger {
         let parent = self.index_row(&row.parent)?;
         let mut meta = self.view().meta()?;
         meta.tip = Some(block.hash);
-        let is_member = block.miner().is_ok_and(|miner| self.genesis.member_index(&miner).is_some());
+        let miner = self.genesis.miner_key(&row.miner);
+        let is_member = miner.is_ok_and(|miner| self.genesis.member_index(&miner).is_some());
         let miner_seen = if is_member { meta.last_seen.insert(row.miner, row.height) } else { None };
         self.show_last_seen(&meta)?;
         self.staged.meta = Some(meta);

@@ -43,14 +43,14 @@ impl Ledger {
             (false, false) => {
                 Err(BlockError::SignaturePresence { expected: "the signature of a member (tag 11)", got: "none" })
             }
-            _ => PublicKey::new(block.miner.0).map_err(BlockError::MinerKey),
+            _ => self.genesis.miner_key(&block.miner).map_err(BlockError::MinerKey),
         }
     }
 
     /// Step 5.
     fn check_signature(&self, block: &UncheckedBlock, hash: BlockHash, miner: PublicKey) -> Result<(), BlockError> {
         let Some(signature) = &block.signature else { return Ok(()) };
-        if miner.verify(&block_sign_bytes(&self.chain_id, &hash), signature) {
+        if self.signatures.verify(&miner, &block_sign_bytes(&self.chain_id, &hash), signature) {
             return Ok(());
         }
         Err(BlockError::Signature { block: hash, miner })
@@ -210,7 +210,7 @@ impl Ledger {
         if header.time_ms <= parent.time_ms && !same_allowed {
             return Err(unsound(hash, "time", format!("above the parent's {}", parent.time_ms), header.time_ms));
         }
-        self.check_member(hash, PublicKey::new(header.miner.0).map_err(BlockError::MinerKey)?)?;
+        self.check_member(hash, self.genesis.miner_key(&header.miner).map_err(BlockError::MinerKey)?)?;
         let conflict = self.spacing_conflict(&header.miner, &header.previous)?;
         if let Some(height) = conflict.filter(|_| !self.is_planted("any-spacing")) {
             let expected = format!("a miner of none of the last {} blocks", self.genesis.spacing);

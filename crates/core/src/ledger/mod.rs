@@ -28,6 +28,7 @@ use crate::mempool::Mempool;
 use crate::merkle::{Peaks, head};
 use crate::query::{self, Tip};
 use crate::receipt::Receipt;
+use crate::signatures::Signatures;
 use crate::staged::{Staged, StateOf, View};
 use crate::store::{IndexRow, Judgement, Meta, SideKey, Store, StoreError, StoreRead};
 use crate::tx::{Transaction, Verified};
@@ -38,6 +39,8 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 /// Hashes of unsound blocks remembered, so that they are not judged again. 32 bytes each: 2 MiB.
 const MAX_UNSOUND: usize = 65_536;
+/// Good signatures of blocks remembered: more than the blocks that are fetched ahead along checked headers, 400 KiB.
+const MAX_SIGNATURES: usize = 4_096;
 /// Tips a subscriber may lag behind before it is dropped; it reads [`Ledger::tip`] and subscribes anew.
 const SUBSCRIBER_BACKLOG: usize = 1_024;
 /// Entries read at once from the mempool's journal when opening.
@@ -95,6 +98,7 @@ pub struct Ledger {
     pruning: Option<Keep>,
     /// For fsck: committed transactions whose bodies are pruned, and why each is void, if it is.
     taken: BTreeMap<TxHash, Option<String>>,
+    signatures: Arc<Signatures>,
     #[cfg(feature = "planted")]
     planted: Option<&'static str>,
 }
@@ -168,6 +172,7 @@ impl Ledger {
             arriving: None,
             pruning: None,
             taken: BTreeMap::new(),
+            signatures: Arc::new(Signatures::new(MAX_SIGNATURES)),
             #[cfg(feature = "planted")]
             planted: None,
         };
@@ -179,6 +184,15 @@ impl Ledger {
         ledger.read_journal()?;
         ledger.commit()?;
         Ok(ledger)
+    }
+
+    /// Remembers good signatures of blocks together with whoever shares this.
+    pub fn share_signatures(&mut self, signatures: Arc<Signatures>) {
+        self.signatures = signatures;
+    }
+
+    pub(crate) fn signatures(&self) -> &Signatures {
+        &self.signatures
     }
 
     fn stage_genesis(&mut self, mut meta: Meta) -> Result<BlockHash, StoreError> {

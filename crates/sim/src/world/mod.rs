@@ -17,15 +17,22 @@ pub(crate) use node::Node;
 use crate::planted::Bug;
 use crate::rng::Rng;
 use crate::setup::{START_MS, Setup, Work};
-use blockhie_core::{BlockHash, Consensus, Hash32, Transaction, TxHash, UncheckedBlock, Unverified, Verified, sha256};
+use blockhie_core::{
+    BlockHash, Consensus, Hash32, Signatures, Transaction, TxHash, UncheckedBlock, Unverified, Verification, Verified,
+    sha256,
+};
 use blockhie_engine::Action;
 use blockhie_pow::{NoWork, ProofOfWork};
 use network::Message;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How often an engine is told that time passes.
 pub(crate) const TICK_MS: u64 = 100;
+
+/// Good signatures remembered: more than a run has.
+const SIGNATURES: usize = 1 << 20;
 
 /// What comes.
 #[derive(Debug)]
@@ -162,6 +169,10 @@ pub struct World {
     clients: clients::Clients,
     /// Signatures that were verified: the same bytes get the same verdict.
     verified: BTreeMap<TxHash, (Transaction<Unverified>, Transaction<Verified>)>,
+    /// The same of blocks: all nodes of a run remember together.
+    pub(crate) signatures: Arc<Signatures>,
+    /// Receipts that were verified, by the hash of their bytes.
+    pub(crate) proved: RefCell<BTreeMap<Hash32, Verification>>,
     active_faults: BTreeSet<usize>,
     quiet: bool,
     trace: Hash32,
@@ -205,6 +216,8 @@ impl World {
             net: network::Net::new(&setup),
             clients,
             verified: BTreeMap::new(),
+            proved: RefCell::default(),
+            signatures: Arc::new(Signatures::new(SIGNATURES)),
             active_faults: BTreeSet::new(),
             quiet: false,
             trace: Hash32::ZERO,

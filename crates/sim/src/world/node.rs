@@ -207,6 +207,7 @@ impl World {
         let (consensus, application) = self.rules_of(node);
         let mut ledger = Ledger::open(store.clone(), consensus, application)?;
         ledger.set_mempool_limit(own.mempool);
+        ledger.share_signatures(self.signatures.clone());
         let waiting = waiting(store.as_ref())?;
         let small = |x: usize| u32::try_from(x).unwrap_or(u32::MAX);
         let position = setup.genesis.member_index(&own.public).unwrap_or(node);
