@@ -157,6 +157,9 @@ async fn what_the_node_has_pruned_is_shown_as_that_and_its_receipt_stays() {
     node.mine(0);
     let record = taken["record"].as_str().unwrap();
     rig.wait_for(record, "final").await;
+    while !rig.gateway.receipt_is_kept(&super::hash(&taken["record"])).await {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
     let receipt = rig.get(&format!("/api/v1/records/{record}/receipt")).await.text().to_owned();
     let path = format!("/emr/tx/{}", taken["txhash"].as_str().unwrap());
     assert!(rig.anonymous("GET", &path).await.text().contains("Sender"));
