@@ -94,7 +94,14 @@ impl World {
         let bug = self.bug_of(node);
         let Some(running) = &mut self.nodes[node].running else { return };
         let wrote = running.engine.ledger().has_staged();
-        let point = if wrote { self.nodes[node].armed.take() } else { None };
+        let reorganises = running.actions.iter().any(reorganises);
+        let mut point = if wrote { self.nodes[node].armed.take() } else { None };
+        if let Some((_, planned)) = self.dies_reorganising.filter(|(at, _)| *at == node)
+            && reorganises
+        {
+            self.dies_reorganising = None;
+            point = Some(planned);
+        }
         if point == Some(CrashPoint::BeforeCommit) {
             return self.crash_in_turn(node, "before its batch is written");
         }
@@ -134,6 +141,7 @@ impl World {
         }
         self.perform_all(node, actions);
         self.watch_said(node);
+        self.selfish_looks(node);
         self.next_turn(node, epoch);
     }
 
@@ -310,4 +318,9 @@ impl World {
         let running = self.nodes[node].running.as_ref()?;
         running.inbound.contains(&from).then(|| address(from))
     }
+}
+
+/// Whether this is the note of a reorganisation.
+fn reorganises(action: &Action) -> bool {
+    matches!(action, Action::Note(text) if text.starts_with("reorganised at height"))
 }

@@ -1,5 +1,6 @@
 //! A network of nodes on a virtual clock: one queue of things to come, one thread.
 
+mod attack;
 mod bulk;
 mod clients;
 mod driver;
@@ -10,16 +11,18 @@ mod network;
 mod node;
 mod trouble;
 
+pub use attack::Strategy;
 pub(crate) use clients::CANARY;
 pub use monitor::Violation;
 pub(crate) use node::Node;
 
+use crate::faults::CrashPoint;
 use crate::planted::Bug;
 use crate::rng::Rng;
 use crate::setup::{START_MS, Setup, Work};
 use blockhie_core::{
-    BlockHash, Consensus, Hash32, Signatures, Transaction, TxHash, UncheckedBlock, Unverified, Verification, Verified,
-    sha256,
+    BlockHash, Consensus, Hash32, SecretKey, Signatures, Transaction, TxHash, UncheckedBlock, Unverified, Verification,
+    Verified, sha256,
 };
 use blockhie_engine::Action;
 use blockhie_pow::{NoWork, ProofOfWork};
@@ -60,6 +63,8 @@ enum Coming {
     Start(usize),
     /// Somebody looks at a node's alarm.
     Operator(usize),
+    /// The selfish miner finds a block.
+    Selfish,
 }
 
 /// The random streams, one a subject.
@@ -174,6 +179,11 @@ pub struct World {
     /// Receipts that were verified, by the hash of their bytes.
     pub(crate) proved: RefCell<BTreeMap<Hash32, Verification>>,
     active_faults: BTreeSet<usize>,
+    /// Nodes that do something to the blocks they find.
+    strategies: BTreeMap<usize, Strategy>,
+    pub(crate) selfish: Option<attack::Selfish>,
+    /// Where a node dies in the turn that reorganises it by more than one block.
+    pub(crate) dies_reorganising: Option<(usize, CrashPoint)>,
     quiet: bool,
     trace: Hash32,
     /// What an evaluation notes.
@@ -219,6 +229,9 @@ impl World {
             proved: RefCell::default(),
             signatures: Arc::new(Signatures::new(SIGNATURES)),
             active_faults: BTreeSet::new(),
+            strategies: BTreeMap::new(),
+            selfish: None,
+            dies_reorganising: None,
             quiet: false,
             trace: Hash32::ZERO,
             probe: setup.paper.is_some().then(crate::paper::Probe::new),
@@ -277,6 +290,7 @@ impl World {
             Coming::Fault(at, begins) => self.fault(at, begins),
             Coming::Start(node) => self.start(node),
             Coming::Operator(node) => self.operator(node),
+            Coming::Selfish => self.selfish_found(),
         }
     }
 
@@ -332,13 +346,18 @@ impl World {
 
     /// Seals a block under this chain's rule.
     fn seal(&mut self, node: usize, template: blockhie_core::Template) -> Option<UncheckedBlock> {
+        let secret = self.setup.nodes[node].secret.clone();
+        self.seal_by(&secret, template)
+    }
+
+    fn seal_by(&mut self, secret: &SecretKey, template: blockhie_core::Template) -> Option<UncheckedBlock> {
         let chain = self.setup.genesis.chain_id();
         let start = self.streams.evil.bits();
         let nonce = match self.setup.work {
             Work::None => start,
             Work::Proof => blockhie_pow::seal(&template.header, &chain, start, mining::MOST_TRIES)?,
         };
-        let member = (!self.setup.genesis.is_open()).then_some(&self.setup.nodes[node].secret);
+        let member = (!self.setup.genesis.is_open()).then_some(secret);
         Some(template.seal(&chain, nonce, member))
     }
 }

@@ -13,7 +13,7 @@ use crate::app::{MARK, RELEASE, ROW};
 use blockhie_core::{BlockHash, Hash32, Signature, Store, Template, TxHash, UncheckedBlock, UncheckedHeader};
 use blockhie_engine::{AskError, Event, Request};
 use bulk::Bulk;
-use forge::{Draft, Parent};
+pub(in crate::world) use forge::{Draft, Parent};
 use std::sync::Arc;
 
 /// Mean ms between two deeds.
