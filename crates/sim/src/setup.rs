@@ -1,7 +1,7 @@
 //! What a run is made of, all drawn from its seed.
 
 use crate::faults::{Fault, plan};
-use crate::paper::{STRIPE_FIXED, StripeFixed};
+use crate::paper::{STRIPE_FIXED, STRIPE_MINUTE, StripeFixed, StripeMinute};
 use crate::planted::{Bug, Hook};
 use crate::rng::Rng;
 use blockhie_core::genesis::{DEFAULT_SIBLING_LIMIT, DEFAULT_SIBLING_WINDOW};
@@ -163,6 +163,7 @@ impl Setup {
         match self.nodes[node].policy {
             "stripe" => Box::new(Stripe { frame }),
             STRIPE_FIXED => Box::new(StripeFixed(Stripe { frame })),
+            STRIPE_MINUTE => Box::new(StripeMinute(Stripe { frame })),
             name => policy_by_name(name).expect("drawn from the list of names, or checked against it"),
         }
     }
