@@ -31,7 +31,7 @@ impl Options {
 fn test(root: &Path, name: &str, more: &[&str], seconds: Option<u32>) -> Result<()> {
     let variables = rocksdb::environment(root)?;
     let mut tool = Tool::cargo()
-        .args(["test", "--quiet", "--package", "emr-node", "--test", name, "--"])
+        .args(["test", "--quiet", "--profile", "sim", "--package", "emr-node", "--test", name, "--"])
         .args(more)
         .arg("--nocapture")
         .envs(&variables)

@@ -15,8 +15,10 @@ use bytes::Bytes;
 use common::{Running, members};
 use evil::forge::Forge;
 use evil::{Evil, dial, host};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -90,6 +92,60 @@ async fn genesis_of(address: &str) -> Genesis {
     Genesis::from_bytes(&client.genesis().await.unwrap()).unwrap()
 }
 
+/// CPU time of a process so far, ms, and the same of each of its threads by name, those of one pool together.
+fn cpu_ms(pid: u32) -> (u64, BTreeMap<String, u64>) {
+    // The clock of /proc has 100 ticks a second on every Linux that we know of.
+    let of = |path: &Path| {
+        let text = std::fs::read_to_string(path).ok()?;
+        let (head, rest) = text.rsplit_once(')')?;
+        let name = head.split_once('(')?.1.trim_end_matches(|c: char| c == '-' || c.is_ascii_digit()).to_owned();
+        let mut fields = rest.split_whitespace().skip(11);
+        let ticks: [u64; 2] = [fields.next()?.parse().ok()?, fields.next()?.parse().ok()?];
+        Some((name, 10 * (ticks[0] + ticks[1])))
+    };
+    let mut threads = BTreeMap::new();
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+        if let Some((name, ms)) = of(&thread.path().join("stat")) {
+            *threads.entry(name).or_default() += ms;
+        }
+    }
+    (of(Path::new(&format!("/proc/{pid}/stat"))).map_or(0, |(_, ms)| ms), threads)
+}
+
+/// The attackers' process. Ends with it.
+struct Attack(Child);
+
+impl Attack {
+    /// Attacks `target` if it is given, and otherwise a door that closes every connection.
+    fn start(node: &str, seconds: u64, at_door: bool) -> Self {
+        // The attackers would have machines of their own: here they get what the node and the client leave.
+        let mut command = Command::new("nice");
+        command.args(["-n", "19"]).arg(std::env::current_exe().unwrap());
+        command.args(["--exact", "attack", "--ignored", "--nocapture"]);
+        command.env("BLOCKHIE_EVIL_TARGET", node).env("BLOCKHIE_EVIL_SECONDS", seconds.to_string());
+        if at_door {
+            command.env("BLOCKHIE_EVIL_DOOR", "1");
+        }
+        Self(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Attack {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+fn print(what: &str, seen: &Seen, seconds: u64, cpu: [u64; 2]) {
+    for (name, calls) in [("ack", &seen.acks), ("tip", &seen.tips)] {
+        let [half, most, p99] = [50, 90, 99].map(|part| percentile(calls, part));
+        println!("{what}: {name} p50 {half}, p90 {most}, p99 {p99} us of {} calls", calls.len());
+    }
+    let share = |ms: u64| ms / (10 * seconds);
+    println!("{what}: {} failed; node {} %, attackers {} % of a core", seen.failed, share(cpu[0]), share(cpu[1]));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_hostile_connections() {
     let wanted: Option<u64> = std::env::var("BLOCKHIE_HOSTILE_SECONDS").ok().map(|text| text.parse().unwrap());
@@ -101,33 +157,29 @@ async fn a_hundred_hostile_connections() {
     let client = LedgerClient::connect(&node.address).await.unwrap();
     honest(&client, &genesis, "warm-up", pid, Duration::from_secs(1)).await;
     let before = resident(pid);
+    let cpu = cpu_ms(pid).0;
     let calm = honest(&client, &genesis, "quiet", pid, Duration::from_secs(quiet)).await;
-    // The attackers would have machines of their own: here they get what the node and the client leave.
-    let mut attack = Command::new("nice")
-        .args(["-n", "19"])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "attack", "--ignored", "--nocapture"])
-        .env("BLOCKHIE_EVIL_TARGET", &node.address)
-        .env("BLOCKHIE_EVIL_SECONDS", attacked.to_string())
-        .stdin(Stdio::null())
-        .spawn()
-        .unwrap();
+    print("quiet", &calm, quiet, [cpu_ms(pid).0 - cpu, 0]);
+    if wanted.is_some() {
+        let (cpu, attack) = (cpu_ms(pid).0, Attack::start(&node.address, quiet + 1, true));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let busy = honest(&client, &genesis, "busy", pid, Duration::from_secs(quiet)).await;
+        print("attackers at another door", &busy, quiet, [cpu_ms(pid).0 - cpu, cpu_ms(attack.0.id()).0]);
+    }
+    let (cpu, attack) = (cpu_ms(pid), Attack::start(&node.address, attacked + 1, false));
     tokio::time::sleep(Duration::from_millis(500)).await;
     let rough = honest(&client, &genesis, "attacked", pid, Duration::from_secs(attacked)).await;
-    drop(attack.kill());
-    drop(attack.wait());
+    let after_cpu = cpu_ms(pid);
+    print("attacked", &rough, attacked, [after_cpu.0 - cpu.0, cpu_ms(attack.0.id()).0]);
+    for (name, ms) in &after_cpu.1 {
+        println!("attacked: threads {name}: {} ms", ms - cpu.1.get(name).copied().unwrap_or_default());
+    }
+    drop(attack);
     tokio::time::sleep(Duration::from_secs(1)).await;
     let after = resident(pid);
     let mib = |bytes: u64| bytes >> 20;
     println!("{CONNECTIONS} hostile connections for {attacked} s");
     println!("memory: {} MiB before, {} at most, {} after", mib(before), mib(rough.memory), mib(after));
-    for (what, quiet, attacked) in [("ack", &calm.acks, &rough.acks), ("tip", &calm.tips, &rough.tips)] {
-        for (when, calls) in [("quiet", quiet), ("attacked", attacked)] {
-            let [half, most, p99] = [50, 90, 99].map(|part| percentile(calls, part));
-            println!("{what} {when}: p50 {half}, p90 {most}, p99 {p99} us of {} calls", calls.len());
-        }
-    }
-    println!("failed calls: {} quiet, {} attacked", calm.failed, rough.failed);
     assert!(rough.memory < before.max(calm.memory) + MEMORY_BOUND, "memory");
     assert!(rough.failed == 0 && !rough.acks.is_empty(), "the honest client is served");
     if wanted.is_some() {
@@ -138,13 +190,23 @@ async fn a_hundred_hostile_connections() {
     assert!(well);
 }
 
+/// Closes every connection.
+async fn door() -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+    address
+}
+
 /// The attackers, a process of their own.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "started by the test above"]
 async fn attack() {
     let Ok(target) = std::env::var("BLOCKHIE_EVIL_TARGET") else { return };
     let seconds: u64 = std::env::var("BLOCKHIE_EVIL_SECONDS").unwrap().parse().unwrap();
-    let (to, genesis): (SocketAddr, _) = (target.parse().unwrap(), genesis_of(&target).await);
+    let genesis = genesis_of(&target).await;
+    let to: SocketAddr =
+        if std::env::var("BLOCKHIE_EVIL_DOOR").is_ok() { door().await } else { target.parse().unwrap() };
     let end = Instant::now() + Duration::from_secs(seconds + 1);
     // All of one kind, for whoever wants to know what costs.
     let only: Option<u8> = std::env::var("BLOCKHIE_EVIL_ONLY").ok().and_then(|text| text.parse().ok());

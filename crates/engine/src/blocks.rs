@@ -30,6 +30,7 @@ impl Engine {
         if self.is_too_much_beside(&block) {
             return self.refuse_beside(&block, ticket);
         }
+        self.clocks.pushed = Some(block.claimed_hash);
         self.import(block, from, ticket.into_iter().collect(), 0);
     }
 
@@ -112,6 +113,9 @@ impl Engine {
         let old_tip = self.ledger.tip().hash;
         let result = self.ledger.import(block.clone(), &bodies, self.now.wall_ms);
         self.stored_beside(&block, &result);
+        if tells_time(&result) {
+            self.heard_block(&block);
+        }
         let hash = block.claimed_hash;
         let kept = matches!(result, Ok(_) | Err(BlockError::NotValid { .. } | BlockError::MissingBlocks { .. }));
         // Its hash was recomputed: whoever shows a block that has to wait has it, too, and not only the first.
@@ -249,7 +253,10 @@ impl Engine {
         parent: BlockHash,
     ) -> Verdict {
         let checked = match self.ledger.check_orphan(&block) {
-            Ok(()) => true,
+            Ok(()) => {
+                self.heard_block(&block);
+                true
+            }
             Err(BlockError::UnknownParent { .. }) => false,
             Err(error) => return self.refuse(&block, from, tickets, &error),
         };
@@ -284,4 +291,13 @@ impl Engine {
         }
         self.start_session(peer, height);
     }
+}
+
+/// Whether a block is new and its miner's signature holds, so that its time may be looked at.
+fn tells_time(result: &Result<Imported, BlockError>) -> bool {
+    matches!(
+        result,
+        Ok(Imported::Extended | Imported::Reorganised { .. } | Imported::Side)
+            | Err(BlockError::TooFarAhead { .. } | BlockError::MissingBodies { .. } | BlockError::MissingBlocks { .. })
+    )
 }

@@ -2,6 +2,7 @@
 
 use crate::bodies::Bodies;
 use crate::cache::SeenCache;
+use crate::clock::Clocks;
 use crate::event::{Action, Event, Now, PeerId, ReplyResult, Request, Ticket};
 use crate::headers::HeaderSync;
 use crate::limits::{MAX_REFUSALS, MAX_UNCONFIRMED, RECENT_NOTES, REFUSALS_MS};
@@ -55,6 +56,8 @@ pub struct Engine {
     /// Why the last chain that claimed to be better was not taken.
     pub(crate) refusal: Option<Refusal>,
     pub(crate) mining: Mining,
+    /// The other members' clocks.
+    pub(crate) clocks: Clocks,
     /// Transactions that came new to this node and were not committed when last looked at.
     pub(crate) unconfirmed: SeenCache<TxHash>,
     /// The tip last published, and the one last sent to peers.
@@ -94,6 +97,7 @@ impl Engine {
             own_block: BlockHash::ZERO,
             refusal: None,
             mining: Mining::default(),
+            clocks: Clocks::default(),
             unconfirmed: SeenCache::new(MAX_UNCONFIRMED),
             published: tip,
             announced: tip,
@@ -195,6 +199,7 @@ impl Engine {
                 peer.offers = self.unconfirmed.iter().copied().collect();
             }
         }
+        self.tick_clock();
         self.tick_stale();
         self.tick_peers();
         self.tick_bodies();

@@ -373,7 +373,11 @@ impl Engine {
             self.ask(peer, Request::Block(BlockQuery::Tip));
             return;
         };
-        match self.ledger.check_header(&mut tip, unchecked, now.wall_ms) {
+        let checked = self.ledger.check_header(&mut tip, unchecked, now.wall_ms);
+        if matches!(checked, Ok(_) | Err(BlockError::TooFarAhead { .. })) {
+            self.heard_header(hash, &unchecked.header);
+        }
+        match checked {
             Ok(_) => {
                 if !self.peers.values().any(|peer| peer.is_asked(&request)) {
                     self.ask(peer, request);

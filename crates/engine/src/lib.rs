@@ -22,6 +22,7 @@
 mod blocks;
 mod bodies;
 mod cache;
+mod clock;
 mod engine;
 mod event;
 mod fetch;
@@ -37,6 +38,7 @@ mod submit;
 mod sync;
 mod wants;
 
+pub use clock::ClockFault;
 pub use engine::{Engine, EngineConfig};
 pub use event::{
     Action, AskError, Event, Fetch, FetchId, Fetched, Now, PeerId, Reply, ReplyResult, Request, Ticket, WholeBlock,

@@ -173,6 +173,16 @@ pub const TEMPLATE_GROWN_MS: u64 = 100;
 pub const TIE_INTERVALS: u64 = 5;
 /// Chains of the same work remembered for that; there are hardly more than members that mine.
 pub const MAX_RIVALS: usize = 8;
+/// Other members whose clocks have to be known before this node's is judged by their median: with two, one liar would.
+pub const MIN_CLOCKS: usize = 3;
+/// Blocks of a member whose times are kept. Of a backlog, read after a pause, all but the last came late.
+pub const CLOCK_SAMPLES: usize = 3;
+/// How long they count. Two clocks that are each off by 500 ppm part by 3.6 s meanwhile, less than any limit.
+pub const CLOCK_SAMPLE_MS: u64 = 3_600_000;
+/// How long the clocks have to disagree before this node stops mining: by then a backlog is read.
+pub const CLOCK_STEADY_MS: u64 = 5_000;
+/// Headers remembered so that each counts once and a child's parent is found.
+pub const CLOCK_SEEN: usize = 64;
 /// Refused blocks that are noted one by one in [`REFUSALS_MS`]; of the others only how many. Without it a flood of bad
 /// blocks fills the log, and each synced write of the store waits for the log's.
 pub const MAX_REFUSALS: u32 = 20;

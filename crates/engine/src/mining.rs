@@ -45,7 +45,7 @@ impl Engine {
     /// Orders a new template after a change of tip, and at ticks for new transactions and for the time to move.
     pub(crate) fn refresh_mining(&mut self, is_tick: bool) {
         let Some(miner) = self.config.miner else { return };
-        if self.is_catching_up() {
+        if self.is_catching_up() || self.clock_fault().is_some() {
             self.mining.built_on = None;
             return self.stop_mining();
         }

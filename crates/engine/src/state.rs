@@ -1,5 +1,6 @@
 //! Why nothing advances: one state of the node's catching up, for a metric, a log line and whoever asks.
 
+use crate::clock::ClockFault;
 use crate::engine::Engine;
 use crate::event::PeerId;
 use crate::limits::REFUSAL_MS;
@@ -58,6 +59,8 @@ pub enum SyncState {
         /// Why not.
         reason: String,
     },
+    /// An operator: this node's clock is off. It follows and does not mine.
+    Clock(ClockFault),
     /// An operator: a final block was abandoned. This node follows and does not mine.
     Alarm {
         /// Its height.
@@ -67,8 +70,8 @@ pub enum SyncState {
 
 impl SyncState {
     /// All values of [`SyncState::reason`], for a metric that shows each of them.
-    pub const REASONS: [&'static str; 9] =
-        ["synced", "no_peers", "locating", "headers", "bodies", "blocks", "stalled", "refused", "alarm"];
+    pub const REASONS: [&'static str; 10] =
+        ["synced", "no_peers", "locating", "headers", "bodies", "blocks", "stalled", "refused", "clock", "alarm"];
 
     /// One word, without what changes from block to block.
     #[must_use]
@@ -82,6 +85,7 @@ impl SyncState {
             Self::Blocks { .. } => "blocks",
             Self::Stalled { .. } => "stalled",
             Self::Refused { .. } => "refused",
+            Self::Clock(_) => "clock",
             Self::Alarm { .. } => "alarm",
         }
     }
@@ -100,6 +104,7 @@ impl fmt::Display for SyncState {
             Self::Blocks { height, peer } => write!(f, "waiting for block {height} of the chain of {peer}, by height"),
             Self::Stalled { peer } => write!(f, "stalled: {peer} is slow or does not serve, and is avoided"),
             Self::Refused { reason } => write!(f, "refused a chain: {reason}"),
+            Self::Clock(fault) => fault.fmt(f),
             Self::Alarm { height } => {
                 write!(f, "alarm: the final block at height {height} was abandoned; not mining until an operator acts")
             }
@@ -112,6 +117,10 @@ impl Engine {
     #[must_use]
     pub fn sync_state(&self) -> SyncState {
         let (now_ms, height) = (self.now.mono_ms, self.ledger.tip().height);
+        // It is why blocks are refused, and what they are asked for in vain.
+        if let Some(fault) = self.clock_fault() {
+            return SyncState::Clock(fault);
+        }
         if let Some(state) = self.headers_state().or_else(|| self.session_state()) {
             return state;
         }

@@ -370,7 +370,8 @@ async fn status(args: &AskArgs) -> Result<()> {
     say(format_args!("final   {last} (quorum {} of {} members)", genesis.quorum, genesis.members.len()))?;
     say(format_args!("waiting {} transactions", tip.pending))?;
     if let Some(sync) = sync {
-        say(format_args!("sync    {} (for {} s)", sync.text, sync.lasting.as_secs()))?;
+        let word = if sync.reason == "clock" { "ALARM  " } else { "sync   " };
+        say(format_args!("{word} {} (for {} s)", sync.text, sync.lasting.as_secs()))?;
     }
     if let Some(height) = tip.alarm {
         say(format_args!(

@@ -119,8 +119,13 @@ impl EngineHandle {
     }
 }
 
+/// What the wall clock shows, ms since the epoch.
+pub(crate) type WallClock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
 /// All that the thread holds.
 pub(crate) struct Driver {
+    /// What blocks and transactions are measured by.
+    pub(crate) clock: WallClock,
     pub(crate) engine: Engine,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) peers: mpsc::Sender<PeerCommand>,
@@ -188,7 +193,7 @@ impl Driver {
             let mut events = 0;
             while let Some(command) = next.take() {
                 let mono_ms = u64::try_from(origin.elapsed().as_millis()).unwrap_or(u64::MAX);
-                let now = Now { mono_ms, wall_ms: wall_ms() };
+                let now = Now { mono_ms, wall_ms: (self.clock)() };
                 self.take(command, now, &mut turn);
                 events += 1;
                 if !turn.stop && events < TURN_EVENTS && started.elapsed() < TURN_TIME {

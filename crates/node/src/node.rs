@@ -1,7 +1,7 @@
 //! A node as a library: built, started, asked, stopped. The binaries and the tests use nothing else.
 
 use crate::config::{Config, ConfigError};
-use crate::driver::{Command, Driver, EngineHandle, QUEUE, SyncReport, SyncTeller};
+use crate::driver::{Command, Driver, EngineHandle, QUEUE, SyncReport, SyncTeller, wall_ms};
 use crate::housekeeping::Housekeeping;
 use crate::miner::{Miner, MinerConfig};
 use crate::peers::{Peers, PeersConfig};
@@ -131,6 +131,14 @@ impl NodeBuilder {
     /// # Errors
     /// [`NodeError`].
     pub async fn start(self) -> Result<Node, NodeError> {
+        self.start_with_clock(wall_ms).await
+    }
+
+    /// The same with another wall clock, in ms since the epoch.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub async fn start_with_clock(self, clock: impl Fn() -> u64 + Send + Sync + 'static) -> Result<Node, NodeError> {
         self.config.check()?;
         let system = |error: std::io::Error| NodeError::System(error.to_string());
         let genesis = Genesis::from_bytes(&self.store.snapshot().meta()?.genesis).map_err(LedgerError::from)?;
@@ -182,6 +190,7 @@ impl NodeBuilder {
         let housekeeping = Housekeeping::of(self.store.clone(), self.data_dir.clone(), least);
         let (teller, sync) = SyncTeller::new();
         let driver = Driver {
+            clock: Arc::new(clock),
             engine: core,
             commands: receiver,
             peers: peer_commands,

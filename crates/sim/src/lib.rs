@@ -9,6 +9,7 @@ pub mod attacks;
 pub mod chaos;
 mod check;
 pub mod faults;
+pub mod paper;
 pub mod planted;
 pub mod rng;
 pub mod setup;

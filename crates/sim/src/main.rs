@@ -11,7 +11,7 @@ use clap::Parser;
 use std::process::ExitCode;
 
 /// The exit code of a command line that we do not understand (`EX_USAGE` of sysexits.h).
-const USAGE: u8 = 64;
+pub(crate) const USAGE: u8 = 64;
 
 fn main() -> ExitCode {
     match command::Cli::try_parse() {

@@ -5,6 +5,7 @@ use crate::planted::{Bug, Hook};
 use crate::rng::Rng;
 use blockhie_core::genesis::{DEFAULT_SIBLING_LIMIT, DEFAULT_SIBLING_WINDOW};
 use blockhie_core::{ChainKind, CompactTarget, Genesis, Hash32, Member, PublicKey, SecretKey};
+use blockhie_packing::{PackingPolicy, Stripe, policy_by_name};
 use blockhie_pow::first_target_for;
 
 /// Time of every genesis, ms since the epoch; a node's wall clock is this, the virtual time and its skew.
@@ -107,6 +108,8 @@ pub struct Setup {
     pub bug: Option<Bug>,
     /// How it gets into core and engine.
     pub hook: Option<Hook>,
+    /// An evaluation: what clients send is written, nothing is drawn but finds, and a turn takes no time.
+    pub paper: Option<crate::paper::Terms>,
 }
 
 impl Setup {
@@ -133,12 +136,33 @@ impl Setup {
         let load = Load { every_ms: *rng.pick(&[700, 1_500, 4_000]), senders: 2 + rng.below(5) };
         let chaos_ms = choice.seconds.saturating_mul(1_000);
         let faults = plan(seed, count, chaos_ms, genesis.block_interval_ms.into());
-        Self { seed, genesis, work, nodes, link, load, faults, chaos_ms, bug: choice.bug, hook: choice.hook }
+        Self {
+            seed,
+            genesis,
+            work,
+            nodes,
+            link,
+            load,
+            faults,
+            chaos_ms,
+            bug: choice.bug,
+            hook: choice.hook,
+            paper: None,
+        }
     }
 
     /// Nodes that follow the rules.
     pub fn honest(&self) -> impl Iterator<Item = usize> {
         self.nodes.iter().enumerate().filter(|(_, node)| !node.byzantine).map(|(at, _)| at)
+    }
+
+    /// How a node fills blocks.
+    pub(crate) fn policy_of(&self, node: usize) -> Box<dyn PackingPolicy<Hash32>> {
+        let frame = self.paper.as_ref().map_or(0, |terms| terms.frame);
+        match self.nodes[node].policy {
+            "stripe" => Box::new(Stripe { frame }),
+            name => policy_by_name(name).expect("drawn from the list of names, or checked against it"),
+        }
     }
 
     /// T, ms.

@@ -72,6 +72,10 @@ pub struct Node {
     pub fake: Option<Vec<UncheckedBlock>>,
     /// Whether it answers `blockhie.v1.Peer`.
     pub speaks: bool,
+    /// By how much its wall clock is ahead, ms.
+    pub skew_ms: i64,
+    /// It does nothing: what comes to it waits.
+    pub paused: bool,
     /// What it asked of whom in that way.
     pub fetched: Vec<(PeerId, Fetch)>,
     /// Headers that it told of.
@@ -94,6 +98,7 @@ pub struct Net {
     pub loss: u64,
     cut: BTreeSet<(usize, usize)>,
     queue: BTreeMap<(u64, u64), (usize, Message)>,
+    held: Vec<(usize, Message)>,
     sequence: u64,
     random: u64,
 }
@@ -152,6 +157,7 @@ impl Net {
             loss: 0,
             cut: BTreeSet::new(),
             queue: BTreeMap::new(),
+            held: Vec::new(),
             sequence: 0,
             random: seed,
         };
@@ -200,6 +206,8 @@ impl Net {
             sent_blocks: 0,
             fake: None,
             speaks: false,
+            skew_ms: 0,
+            paused: false,
             fetched: Vec::new(),
             announced: 0,
         });
@@ -261,7 +269,8 @@ impl Net {
 
     /// One event, one turn.
     pub fn event(&mut self, node: usize, event: Event) {
-        let now = self.now();
+        let mut now = self.now();
+        now.wall_ms = now.wall_ms.saturating_add_signed(self.nodes[node].skew_ms);
         let engine = &mut self.nodes[node].engine;
         let mut actions = engine.handle(event, now);
         if let Err(error) = engine.end_turn() {
@@ -342,6 +351,10 @@ impl Net {
             while let Some(entry) = self.queue.first_entry().filter(|entry| entry.key().0 <= tick_at.min(end)) {
                 let ((at, _), (node, message)) = entry.remove_entry();
                 self.now_ms = self.now_ms.max(at);
+                if self.nodes[node].paused {
+                    self.held.push((node, message));
+                    continue;
+                }
                 match message {
                     Message::Event(event) => self.event(node, *event),
                     Message::Serve { asker, request } => self.serve(node, asker, request),
@@ -350,10 +363,19 @@ impl Net {
             }
             self.now_ms = tick_at.min(end);
             if self.now_ms == tick_at {
-                for node in 0..self.nodes.len() {
+                for node in (0..self.nodes.len()).filter(|node| !self.nodes[*node].paused).collect::<Vec<_>>() {
                     self.event(node, Event::Tick);
                 }
             }
+        }
+    }
+
+    /// What came while nodes were paused comes to them now, one after the other.
+    pub fn resume(&mut self) {
+        self.nodes.iter_mut().for_each(|node| node.paused = false);
+        for (node, message) in std::mem::take(&mut self.held) {
+            self.sequence += 1;
+            self.queue.insert((self.now_ms, self.sequence), (node, message));
         }
     }
 

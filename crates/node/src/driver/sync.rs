@@ -26,13 +26,15 @@ pub struct SyncReport {
 pub(crate) struct SyncTeller {
     sender: watch::Sender<SyncReport>,
     said: Option<Instant>,
+    /// Whether the clock was off when last looked at.
+    clock_off: bool,
 }
 
 impl SyncTeller {
     pub(crate) fn new() -> (Self, watch::Receiver<SyncReport>) {
         let report = SyncReport { reason: "starting", text: "starting".into(), since: Instant::now() };
         let (sender, receiver) = watch::channel(report);
-        (Self { sender, said: None }, receiver)
+        (Self { sender, said: None, clock_off: false }, receiver)
     }
 
     /// Takes the state of this moment; whether a line is due.
@@ -55,6 +57,7 @@ impl SyncTeller {
 impl Driver {
     /// Tells of what the node waits for, after a turn.
     pub(super) fn tell_sync(&mut self) {
+        self.tell_clock();
         let (reason, text) = match (&self.refusing.disk, &self.refusing.store) {
             (Some(text), _) => ("disk_full", text.clone()),
             (None, Some(text)) => ("store_fails", text.clone()),
@@ -74,6 +77,20 @@ impl Driver {
                 gauge!("blockhie_sync_state", "reason" => *other).set(if *other == reason { 1.0 } else { 0.0 });
             }
         }
+    }
+}
+
+impl Driver {
+    /// The others' clocks less ours, and whether that stops mining. The engine notes it; here it is an alarm.
+    fn tell_clock(&mut self) {
+        #[allow(clippy::cast_precision_loss)] // a gauge is a float; differences stay below 2^53
+        gauge!("blockhie_clock_offset_seconds").set(self.engine.clock_offset_ms().unwrap_or(0) as f64 / 1_000.0);
+        let fault = self.engine.clock_fault();
+        gauge!("blockhie_clock_off").set(f64::from(u8::from(fault.is_some())));
+        if let Some(fault) = fault.filter(|_| !self.sync.clock_off) {
+            tracing::error!("{fault}");
+        }
+        self.sync.clock_off = fault.is_some();
     }
 }
 

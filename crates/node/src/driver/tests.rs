@@ -47,6 +47,7 @@ fn driver(
     };
     let (peers, to_peers) = mpsc::channel(1);
     let driver = Driver {
+        clock: Arc::new(wall_ms),
         engine: Engine::new(ledger, config),
         commands: mpsc::channel(1).1,
         peers,

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod chaos;
+mod paper;
 mod planted;
 mod seeds;
 
@@ -13,6 +14,7 @@ const EXAMPLES: &str = "Examples:
   blockhie-sim chaos --seeds 0..50 --nodes 7 --seconds 300 --json
   blockhie-sim attacks                              difficulty, selfish mining, deep reorganisations
   blockhie-sim planted                              which seed catches which planted bug
+  blockhie-sim paper --out evaluation               what packing policies do to a chain
 
 A seed replays a run only with the same commit; both are printed. What goes wrong in a run and what is checked:
 docs/simulation.md.";
@@ -33,6 +35,8 @@ enum Command {
     Attacks(attacks::Args),
     /// Plants bugs one by one and finds a seed that shows each
     Planted(planted::Args),
+    /// The paper's evaluation: packing policies on a plain chain and on one that merges stale blocks
+    Paper(paper::Args),
 }
 
 /// Runs a command; its exit code.
@@ -42,5 +46,6 @@ pub(crate) fn run(cli: &Cli) -> u8 {
         Command::Chaos(args) => chaos::run(args),
         Command::Attacks(args) => attacks::run(args),
         Command::Planted(args) => planted::run(args),
+        Command::Paper(args) => paper::run(args),
     }
 }

@@ -31,11 +31,21 @@ impl Clients {
 
 impl World {
     pub(super) fn first_client(&mut self, node: usize) {
+        if self.setup.paper.is_some() {
+            if let Some(at_ms) = self.next_scripted_ms(node) {
+                self.at(at_ms, Coming::Client(node));
+            }
+            return;
+        }
         let wait = self.streams.clients.exponential_ms(self.setup.load.every_ms);
         self.after(wait, Coming::Client(node));
     }
 
     pub(super) fn client(&mut self, node: usize) {
+        if self.setup.paper.is_some() {
+            self.submit_scripted(node);
+            return self.first_client(node);
+        }
         if self.quiet {
             return;
         }

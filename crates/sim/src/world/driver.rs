@@ -51,7 +51,8 @@ impl World {
             return;
         }
         self.command(node, Command::Event(Event::Tick));
-        self.after(TICK_MS, Coming::Tick(node, epoch));
+        let wait_ms = self.sparse_tick_ms(node).unwrap_or(TICK_MS);
+        self.after(wait_ms, Coming::Tick(node, epoch));
     }
 
     /// Takes what waits, and hands it to the engine.
@@ -60,7 +61,9 @@ impl World {
             return;
         }
         // A turn ends by its count or by its time: how many it takes is drawn.
-        let most = if self.streams.driver.chance(200_000) { 1 + self.streams.driver.below(4) } else { TURN_EVENTS };
+        let paper = self.setup.paper.is_some();
+        let most =
+            if !paper && self.streams.driver.chance(200_000) { 1 + self.streams.driver.below(4) } else { TURN_EVENTS };
         let true_ms = self.true_wall_ms();
         let state = &mut self.nodes[node];
         let (wall_ms, disk_full) = (state.wall_ms(true_ms), state.disk_full);
@@ -75,7 +78,7 @@ impl World {
         if self.bug_of(node) == Some(Bug::ActBeforeCommit) {
             self.act_early(node);
         }
-        if syncs {
+        if syncs && !paper {
             let wait = 1 + self.streams.driver.below(SYNC_MS);
             self.after(wait, Coming::EndTurn(node, epoch));
         } else {

@@ -62,6 +62,12 @@ impl World {
         }
     }
 
+    /// When a node's present search ends.
+    pub(crate) fn finds_at_ms(&self, node: usize) -> Option<u64> {
+        let miner = &self.nodes[node].miner;
+        Some(miner.since_ms + scale(miner.left, miner.mean_ms?))
+    }
+
     /// The mean of a search for this target by this node.
     fn mean_ms(&self, node: usize, target: CompactTarget) -> Option<u64> {
         let miner = &self.nodes[node].miner;
@@ -74,6 +80,7 @@ impl World {
     /// The engine orders a template.
     pub(super) fn ordered(&mut self, node: usize, template: Template) {
         let mean_ms = self.mean_ms(node, template.header.target);
+        self.probe_template(node, &template);
         let disk_full = self.nodes[node].disk_full;
         let Some(running) = &mut self.nodes[node].running else { return };
         if disk_full || running.store_refuses {
@@ -127,6 +134,9 @@ impl World {
         if state.is_paused(self.now_ms) || state.disk_full || self.clients.stopped {
             return;
         }
+        let has_template = state.running.as_ref().is_some_and(|running| running.template.is_some());
+        self.probe_find(node, has_template);
+        let state = &mut self.nodes[node];
         // One block a template: the engine orders the next one.
         let Some(template) = state.running.as_mut().and_then(|running| running.template.take()) else { return };
         if self.setup.nodes[node].byzantine {
@@ -140,6 +150,7 @@ impl World {
         }
         if let Some(block) = self.seal(node, template) {
             self.tally.blocks += 1;
+            self.probe_block(node, &block);
             self.say(|| format!("node {node} finds block {} {}", block.height, block.claimed_hash));
             self.command(node, Command::Event(Event::Mined { block }));
         }

@@ -32,7 +32,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How often an engine is told that time passes.
-const TICK_MS: u64 = 100;
+pub(crate) const TICK_MS: u64 = 100;
 
 /// Good signatures remembered: more than a run has.
 const SIGNATURES: usize = 1 << 20;
@@ -186,6 +186,8 @@ pub struct World {
     pub(crate) dies_reorganising: Option<(usize, CrashPoint)>,
     quiet: bool,
     trace: Hash32,
+    /// What an evaluation notes.
+    pub(crate) probe: Option<crate::paper::Probe>,
 }
 
 impl World {
@@ -232,6 +234,7 @@ impl World {
             dies_reorganising: None,
             quiet: false,
             trace: Hash32::ZERO,
+            probe: setup.paper.is_some().then(crate::paper::Probe::new),
             setup,
         };
         world.begin();
@@ -337,7 +340,7 @@ impl World {
     }
 
     /// A transaction that was made here.
-    fn made(&mut self, tx: &Transaction<Verified>) {
+    pub(crate) fn made(&mut self, tx: &Transaction<Verified>) {
         self.verified.insert(tx.hash(), (tx.clone().into_unverified(), tx.clone()));
     }
 

@@ -152,6 +152,9 @@ impl World {
 
     /// Signatures are verified before anything is queued.
     fn transaction_came(&mut self, to: usize, from: usize, tx: Transaction<Unverified>) {
+        if self.is_old_news(to, &tx.hash()) {
+            return;
+        }
         let known = self.known_as(to, from);
         match self.verify(tx) {
             Ok(tx) => self.command(to, Command::Submit { from: known, tx, asker: Asker::Peer }),

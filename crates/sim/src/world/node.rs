@@ -213,7 +213,7 @@ impl World {
         let position = setup.genesis.member_index(&own.public).unwrap_or(node);
         let config = EngineConfig {
             miner: Some(own.public),
-            policy: blockhie_packing::policy_by_name(own.policy).expect("drawn from the list of names"),
+            policy: setup.policy_of(node),
             node_index: small(position) + 1,
             node_count: small(setup.nodes.len()),
             seed: Rng::stream(setup.seed, &format!("policy {node}")).bits(),
