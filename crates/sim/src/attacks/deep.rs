@@ -39,10 +39,11 @@ pub fn deep_reorganisation(depth: u64, point: Option<CrashPoint>, seed: u64) -> 
         broken(&world)?;
     }
     let (left, crashes) = (world.height_of(0) - fork, world.tally.crashes);
+    let before = world.tally.reorganisations;
     world.dies_reorganising = point.map(|point| (0, point));
     world.join_again();
     let most_ms = end_ms + REST_MS;
-    while world.tally.reorganisations == 0 && end_ms < most_ms {
+    while world.tally.reorganisations == before && end_ms < most_ms {
         end_ms += STEP_MS;
         world.run_until(end_ms);
         world.start_all();

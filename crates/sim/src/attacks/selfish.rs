@@ -3,6 +3,7 @@
 use super::{Quiet, broken};
 use crate::rng::Rng;
 use crate::setup::{HASHES_PER_S, Work};
+use crate::world::Holder;
 use blockhie_core::{PublicKey, SecretKey};
 
 /// Heights at the beginning that are not counted.
@@ -19,6 +20,8 @@ pub struct Share {
     pub theory: f64,
     /// Blocks that were counted.
     pub counted: u64,
+    /// The longest branch that was not shown at once.
+    pub longest: u64,
 }
 
 /// Eyal and Sirer 2014, equation 8, with γ = 0.
@@ -26,19 +29,25 @@ fn theory(a: f64) -> f64 {
     (a * (1.0 - a).powi(2) * 4.0 * a - a.powi(3)) / (1.0 - a * (1.0 + (2.0 - a) * a))
 }
 
-/// `honest` members that mine as they should and an attacker with `keys` keys of equal hash rate, who works on a branch
-/// of his own, for so many virtual ms.
+/// `honest` members that mine as they should and somebody who holds `keys` keys of the same hash rate each, for so many
+/// virtual ms.
 ///
 /// # Errors
 /// An invariant that did not hold.
-pub fn selfish_share(honest: usize, keys: usize, spacing: u8, seed: u64, for_ms: u64) -> Result<Share, String> {
+pub fn selfish_share(
+    (honest, keys): (usize, usize),
+    holder: Holder,
+    spacing: u8,
+    seed: u64,
+    for_ms: u64,
+) -> Result<Share, String> {
     let secrets: Vec<SecretKey> =
         (0..keys).map(|at| SecretKey::from_seed(Rng::stream(seed, &format!("key {at}")).bytes())).collect();
     // His node has a key of its own and does not mine with it.
     let nodes = honest + 1;
     let quiet = Quiet { seed, nodes, keys: secrets.clone(), spacing, siblings: (0, 0), work: Work::Proof };
     let mut world = quiet.world();
-    world.start_selfish(honest, secrets.clone(), keys as u64 * HASHES_PER_S);
+    world.start_selfish(honest, secrets.clone(), keys as u64 * HASHES_PER_S, holder);
     world.run_until(for_ms);
     broken(&world)?;
     let publics: Vec<PublicKey> = secrets.iter().map(SecretKey::public).collect();
@@ -46,5 +55,6 @@ pub fn selfish_share(honest: usize, keys: usize, spacing: u8, seed: u64, for_ms:
     let own = world.mined_by(0, WARM_UP, &publics);
     let work = keys as f64 / (honest + keys) as f64;
     let blocks = 100.0 * own as f64 / counted.max(1) as f64;
-    Ok(Share { work: 100.0 * work, blocks, theory: 100.0 * theory(work), counted })
+    let longest = world.selfish.as_ref().map_or(0, |selfish| selfish.longest);
+    Ok(Share { work: 100.0 * work, blocks, theory: 100.0 * theory(work), counted, longest })
 }

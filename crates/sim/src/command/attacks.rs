@@ -1,8 +1,8 @@
 //! `blockhie-sim attacks`.
 
-use blockhie_sim::attacks::{Game, deep_reorganisation, mean_interval, selfish_share};
+use blockhie_sim::attacks::{Game, Share, deep_reorganisation, mean_interval, selfish_share};
 use blockhie_sim::faults::CrashPoint;
-use blockhie_sim::world::Strategy;
+use blockhie_sim::world::{Holder, Strategy};
 
 /// A mean interval is at most so many hundredths off T.
 const BOUND: f64 = 5.0;
@@ -76,17 +76,37 @@ fn difficulty(args: &Args) -> bool {
     ok
 }
 
+/// Hundredths of the chain's blocks for each way of mining.
 fn selfish(args: &Args) -> bool {
     let mut ok = true;
-    println!("{:<28} {:>9} {:>9} {:>9} {:>7}", "selfish mining", "work %", "blocks %", "theory %", "blocks");
-    // An honest member more is the attacker's node, which does not mine: it counts for neither.
-    for (honest, keys, spacings) in [(6, 2, [0, 3, 4]), (4, 2, [0, 2, 3]), (6, 4, [0, 4, 5])] {
-        for spacing in spacings {
+    println!(
+        "{:<28} {:>7} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8}",
+        "share of the blocks, %", "work", "as all", "selfish", "theory", "pooled", "and both", "longest"
+    );
+    for (honest, keys) in [(6, 2), (4, 2), (6, 4)] {
+        for spacing in [0, (honest + keys - 1) / 2] {
             let name = format!("{honest} + {keys} members, spacing {spacing}");
-            match selfish_share(honest, keys, spacing, args.seed, args.seconds * 1_000) {
-                Ok(got) => {
-                    println!("{name:<28} {:>9.1} {:>9.1} {:>9.1} {:>7}", got.work, got.blocks, got.theory, got.counted)
-                }
+            let spacing = u8::try_from(spacing).unwrap_or(u8::MAX);
+            let ways = [(false, false), (true, false), (false, true), (true, true)];
+            let got: Result<Vec<Share>, String> = ways
+                .into_iter()
+                .map(|(withholds, pools)| {
+                    let holder = Holder { withholds, pools };
+                    selfish_share((honest, keys), holder, spacing, args.seed, args.seconds * 1_000)
+                })
+                .collect();
+            match got.as_deref() {
+                Ok([plain, selfish, pooled, both]) => println!(
+                    "{name:<28} {:>7.1} {:>9.1} {:>9.1} {:>9.1} {:>9.1} {:>9.1} {:>8}",
+                    plain.work,
+                    plain.blocks,
+                    selfish.blocks,
+                    plain.theory,
+                    pooled.blocks,
+                    both.blocks,
+                    selfish.longest.max(both.longest)
+                ),
+                Ok(_) => {}
                 Err(what) => {
                     ok = false;
                     println!("{name:<28} {what}");

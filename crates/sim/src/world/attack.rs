@@ -25,11 +25,24 @@ pub enum Strategy {
     BackDated,
 }
 
-/// Selfish mining (Eyal, Sirer 2014) by the holder of some members' keys. Its engine follows the public chain.
+/// How the holder of some members' keys mines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holder {
+    /// It works on a branch of its own and shows it late (Eyal, Sirer 2014). Otherwise as it should.
+    pub withholds: bool,
+    /// The hash rate of all keys works for one that may mine now. Otherwise that of a key which may not stands idle, as
+    /// an honest member's does.
+    pub pools: bool,
+}
+
+/// Such a holder. Its engine follows the public chain.
 pub(crate) struct Selfish {
     node: usize,
     keys: Vec<SecretKey>,
+    holder: Holder,
     hashes_per_s: u64,
+    /// The longest branch that it withheld.
+    pub(crate) longest: u64,
     /// The branch that is not public, or public and not yet won, ascending.
     branch: Vec<(UncheckedBlock, Parent)>,
     /// Of these, shown.
@@ -88,12 +101,12 @@ impl World {
         }
     }
 
-    /// A node mines selfishly from now on, with these keys and this hash rate.
-    pub(crate) fn start_selfish(&mut self, node: usize, keys: Vec<SecretKey>, hashes_per_s: u64) {
+    /// A node mines in this way from now on, with these keys and this hash rate.
+    pub(crate) fn start_selfish(&mut self, node: usize, keys: Vec<SecretKey>, hashes_per_s: u64, holder: Holder) {
         self.set_rate(node, 0);
         let height = self.height_of(node);
         let (branch, shown, race) = (Vec::new(), 0, false);
-        self.selfish = Some(Selfish { node, keys, hashes_per_s, branch, shown, race, height });
+        self.selfish = Some(Selfish { node, keys, holder, hashes_per_s, longest: 0, branch, shown, race, height });
         self.next_selfish_find();
     }
 
@@ -116,9 +129,9 @@ impl World {
         selfish.branch.last().map(|(_, parent)| parent.clone()).or_else(|| self.parent(selfish.node, 0))
     }
 
-    /// The first of its keys that the spacing rule lets mine on this parent.
-    fn selfish_key(&self, parent: &Parent) -> Option<SecretKey> {
-        let selfish = self.selfish.as_ref()?;
+    /// Those of its keys that the spacing rule lets mine on this parent.
+    fn selfish_keys(&self, parent: &Parent) -> Vec<SecretKey> {
+        let Some(selfish) = &self.selfish else { return Vec::new() };
         let spacing = usize::from(self.setup.genesis.spacing);
         let private = selfish.branch.iter().rev().map(|(block, _)| block.miner);
         let mut miners: Vec<Hash32> = private.take(spacing).collect();
@@ -129,21 +142,26 @@ impl World {
             miners.push(row.miner);
             at = view.index(&row.parent).ok().flatten();
         }
-        selfish.keys.iter().find(|key| !miners.contains(&key.public().into())).cloned()
+        selfish.keys.iter().filter(|key| !miners.contains(&key.public().into())).cloned().collect()
     }
 
     /// It finds a block.
     pub(super) fn selfish_found(&mut self) {
         self.next_selfish_find();
         let Some(parent) = self.selfish_parent() else { return };
-        let (Some(key), Some(selfish)) = (self.selfish_key(&parent), &self.selfish) else { return };
-        let node = selfish.node;
+        let keys = self.selfish_keys(&parent);
+        let (Some(key), Some(selfish)) = (keys.first().cloned(), &self.selfish) else { return };
+        let (node, holder, all) = (selfish.node, selfish.holder, selfish.keys.len() as u64);
+        if !holder.pools && self.streams.mining.below(all) >= keys.len() as u64 {
+            return;
+        }
         let draft = Draft { secret: Some(key), ..Draft::default() };
         let Some(block) = self.forge(node, &parent, draft) else { return };
         let Some(next) = self.child(&parent, &block) else { return };
         let Some(selfish) = &mut self.selfish else { return };
         selfish.branch.push((block, next));
-        if selfish.race {
+        selfish.longest = selfish.longest.max(selfish.branch.len() as u64);
+        if selfish.race || !holder.withholds {
             self.selfish_shows(usize::MAX);
         }
     }

@@ -11,7 +11,7 @@ mod network;
 mod node;
 mod trouble;
 
-pub use attack::Strategy;
+pub use attack::{Holder, Strategy};
 pub(crate) use clients::CANARY;
 pub use monitor::Violation;
 pub(crate) use node::Node;
