@@ -48,18 +48,18 @@ fn another_version_is_refused_unchanged() {
 }
 
 /// Makes of a store what the release with this version left: 1 had neither `listed` nor `side`, 2 neither `carried` nor
-/// `pruned`.
-fn make_old(path: &Path, version: u32) {
+/// `pruned`. It says that it is of version `says`.
+fn make_old(path: &Path, version: u32, says: u32) {
     let mut store = open(path).unwrap();
     let mut meta = store.snapshot().meta().unwrap();
-    meta.format_version = version;
+    meta.format_version = says;
     store.commit(vec![Op::Meta(meta)]).unwrap();
     let new: &[&str] = if version < 2 { &["listed", "side"] } else { &[] };
     for name in [new, &["carried", "pruned"]].concat() {
         store.db.drop_cf(name).unwrap();
     }
     drop(store);
-    fs::write(path.join(FILE), format!("blockhie ledger {version} ready\n")).unwrap();
+    fs::write(path.join(FILE), format!("blockhie ledger {says} ready\n")).unwrap();
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn an_older_store_that_can_be_read_is_brought_to_this_version() {
         let store = create(&path);
         extend(&store, 1);
         drop(store);
-        make_old(&path, version);
+        make_old(&path, version, version);
         for _ in 0..2 {
             let store = open(&path).unwrap();
             assert_eq!(height_of(&store), Ok(1));
@@ -84,17 +84,18 @@ fn an_older_store_that_can_be_read_is_brought_to_this_version() {
         fs::write(path.join(FILE), ready(version)).unwrap();
         assert_eq!(height_of(&open(&path).unwrap()), Ok(1));
         // A backup of such a store restores.
-        make_old(&path, version);
+        make_old(&path, version, version);
         fs::write(path.join(FILE), format!("blockhie ledger {version} backup\n")).unwrap();
         let copy = folder.path().join("copy");
         let store = RocksStore::restore(&path, &copy, None, &StoreConfig::small()).unwrap();
         assert_eq!((height_of(&store), store.snapshot().meta().unwrap().format_version), (Ok(1), FORMAT_VERSION));
         // What lost a family and does not say that it is old enough is damaged, and nothing is made up for it.
         drop(store);
-        make_old(&copy, version);
         for newer in version + 1..=FORMAT_VERSION {
-            fs::write(copy.join(FILE), ready(newer)).unwrap();
-            assert!(open(&copy).is_err(), "{version} that says {newer}");
+            let damaged = folder.path().join(newer.to_string());
+            copy_folder(&copy, &damaged);
+            make_old(&damaged, version, newer);
+            assert!(open(&damaged).is_err(), "{version} that says {newer}");
         }
     }
 }

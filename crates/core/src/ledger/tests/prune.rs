@@ -4,7 +4,7 @@ use super::siblings::{LATE, Maker, give, merging};
 use super::*;
 use crate::app::{Application, Outcome, Position, Refused, State, StateRead};
 use crate::fsck::{FsckReport, fsck, state_hash};
-use crate::limits::{KEEP_STALE_BLOCKS, MIN_PRUNE_DEPTH, PRUNED_AT_ONCE};
+use crate::limits::{MIN_PRUNE_DEPTH, PRUNED_AT_ONCE};
 use crate::query::{build_receipt_of, waits::waits};
 use crate::store::Op;
 use crate::tx::TxError;
@@ -352,48 +352,6 @@ fn made_at(maker: &Maker, ledger: &Ledger, height: u64) -> Made {
     let block = ledger.block_at(height).unwrap().unwrap();
     let peaks = ledger.index_row(&block.hash).unwrap().peaks;
     maker.known(&block, peaks)
-}
-
-#[test]
-fn the_bodies_of_dropped_blocks_go_with_the_last_that_needs_them() {
-    let genesis = merging(2, 4, 0);
-    let (mut ledger, store) = open_pruning(&genesis);
-    ledger.pruning = None;
-    let maker = Maker::new(&genesis);
-    let [alone, both, waits, committed] = ["a 1", "a 2", "a 3", "a 4"].map(|text| tx(&ledger, 9, text));
-    ledger.submit(waits.clone(), START).unwrap();
-    ledger.submit(committed.clone(), START).unwrap();
-    ledger.commit().unwrap();
-    let first = maker.child(&maker.root, 2, 500, &[&alone, &both, &waits, &committed], &[]);
-    let second = maker.child(&maker.root, 2, 501, &[&both], &[]);
-    // The best chain commits only one of them.
-    let own = maker.child(&maker.root, 1, 1_000, &[&committed], &[]);
-    assert_eq!(give(&mut ledger, &own, &[]), Ok(Imported::Extended));
-    assert_eq!(give(&mut ledger, &first, &[&alone, &both]), Ok(Imported::Side));
-    let mut last = own;
-    let mut step = |ledger: &mut Ledger| {
-        last = maker.child(&last, 1, 1_000, &[], &[]);
-        let imported = ledger.import(last.block.clone(), &BTreeMap::new(), LATE * 2).unwrap();
-        assert_eq!(imported, Imported::Extended);
-        ledger.commit().unwrap();
-    };
-    (0..3).for_each(|_| step(&mut ledger));
-    assert_eq!(give(&mut ledger, &second, &[]), Ok(Imported::Side));
-    assert_clean(&store);
-    let held = |made: &Made| store.snapshot().block(&made.hash).unwrap().is_some();
-    let bodies = || [&alone, &both, &waits, &committed].map(|tx| has_body(&store, tx));
-    (3..KEEP_STALE_BLOCKS).for_each(|_| step(&mut ledger));
-    assert_eq!((held(&first), held(&second), bodies()), (false, true, [false, true, true, true]));
-    assert_clean(&store);
-    // A restart in between changes nothing: what is carried is in the store.
-    drop(ledger);
-    let mut ledger = reopen(&store);
-    (0..3).for_each(|_| step(&mut ledger));
-    assert_eq!((held(&second), bodies()), (false, [false, false, true, true]));
-    assert_eq!(store.snapshot().carried_page(None, 9).unwrap(), []);
-    assert_clean(&store);
-    assert_eq!(give(&mut ledger, &second, &[&both]), Ok(Imported::Side), "it is taken again when it comes again");
-    assert_clean(&store);
 }
 
 #[test]
