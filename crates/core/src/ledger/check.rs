@@ -63,6 +63,11 @@ impl Ledger {
     /// What is wrong with it; [`BlockError::UnknownParent`] when nothing is, or without tag 12, where it is a mere claim.
     pub fn check_orphan(&self, block: &UncheckedBlock) -> Result<(), BlockError> {
         let miner = self.check_message(block)?;
+        self.check_claims(block, miner)
+    }
+
+    /// The same but for step 1.
+    fn check_claims(&self, block: &UncheckedBlock, miner: PublicKey) -> Result<(), BlockError> {
         let Some(history_root) = block.history_root else {
             return Err(BlockError::UnknownParent { parent: block.previous });
         };
@@ -95,7 +100,7 @@ impl Ledger {
         }
         let miner = self.check_message(&block)?;
         let Some(parent) = self.held_row(&block.previous)? else {
-            self.check_orphan(&block)?;
+            self.check_claims(&block, miner)?;
             return Err(BlockError::UnknownParent { parent: block.previous });
         };
         let header = self.check_hash(&block, &parent)?;
