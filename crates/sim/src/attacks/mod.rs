@@ -82,6 +82,7 @@ impl Quiet {
                 chaos_ms: u64::MAX,
                 bug: None,
                 hook: None,
+                paper: None,
             },
             false,
         )
