@@ -24,18 +24,19 @@ pub(super) struct Census {
     /// In the journal of some node at the end.
     waiting: BTreeSet<TxHash>,
     alarms: u64,
+    commits: u64,
     waits: u64,
     not_waiting: Vec<TxHash>,
 }
 
 impl Census {
     pub(super) fn new(waiting: BTreeSet<TxHash>, alarms: u64) -> Self {
-        Self { fates: Vec::new(), waiting, alarms, waits: 0, not_waiting: Vec::new() }
+        Self { fates: Vec::new(), waiting, alarms, commits: 0, waits: 0, not_waiting: Vec::new() }
     }
 
     pub(super) fn add(&mut self, hash: TxHash, at_ms: u64, sender: usize, ended: Option<(u64, bool)>) {
         match ended {
-            Some(_) => {}
+            Some(_) => self.commits += 1,
             None if self.waiting.contains(&hash) => self.waits += 1,
             None => self.not_waiting.push(hash),
         }
@@ -158,7 +159,7 @@ impl Row {
             offered_tps: arrived.len() as f64 / window_s,
             throughput_tps: served as f64 / window_s,
             offered,
-            committed: offered - census.waits - undecided,
+            committed: census.commits,
             waiting: census.waits,
             undecided,
             blocks,
