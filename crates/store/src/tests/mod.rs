@@ -6,6 +6,7 @@ mod crash;
 mod fixtures;
 mod keyvalue;
 mod points;
+mod prune;
 mod refusals;
 mod rocks;
 mod rot;

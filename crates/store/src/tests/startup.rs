@@ -14,7 +14,7 @@ const BATCH: u64 = 2_000;
 const MOST: u64 = 32;
 
 /// Opening asks nothing of it.
-struct NoRule;
+pub(super) struct NoRule;
 
 impl Consensus for NoRule {
     fn required_target(&self, _: &ParentContext) -> CompactTarget {
