@@ -217,9 +217,19 @@ mod tests {
         assert_eq!(totals.places.load(Ordering::Relaxed), 0);
     }
 
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl std::task::Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
     #[test]
     fn debt_comes_of_faults_and_its_requests_close_the_socket() {
-        let (limits, waker) = (Limits::default(), futures::task::noop_waker());
+        let (limits, woken) = (Limits::default(), Arc::new(Woken::default()));
+        let waker = Waker::from(woken.clone());
         let account = Arc::new(Mutex::new(Account::new(limits.conduct, Instant::now())));
         let conduct = Conduct::new(account.clone());
         for code in [Code::Ok, Code::NotFound, Code::ResourceExhausted, Code::Unavailable] {
@@ -228,7 +238,8 @@ mod tests {
         }
         (0..=limits.conduct.burst / COST_INVALID).for_each(|_| conduct.answered(Code::InvalidArgument, &limits));
         assert!((0..MAX_IN_DEBT).all(|_| conduct.is_in_debt(&limits)) && !conduct.is_closed(&waker));
-        assert!(conduct.is_in_debt(&limits) && conduct.is_closed(&waker));
+        assert!(conduct.is_in_debt(&limits) && woken.0.load(Ordering::Relaxed), "a socket that is silent ends too");
+        assert!(conduct.is_closed(&waker));
         assert!(account.lock().unwrap().is_cut_off(Instant::now()));
         let again = Conduct::new(account);
         assert!(
