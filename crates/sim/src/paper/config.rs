@@ -257,7 +257,6 @@ impl PaperConfig {
             public: secret.public(),
             secret,
             byzantine: false,
-            speaks: true,
             policy: self.policies[0],
             mempool: usize::MAX,
             // Blocks are pushed whole, by whoever found them and by whoever passes them on.
