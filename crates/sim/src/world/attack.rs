@@ -70,7 +70,7 @@ impl World {
         let time_ms = match strategy {
             Strategy::Future => most_ms,
             Strategy::Past => least_ms,
-            Strategy::Zigzag if template.header.height % 2 == 0 => most_ms,
+            Strategy::Zigzag if template.header.height.is_multiple_of(2) => most_ms,
             Strategy::Zigzag => least_ms,
             Strategy::BackDated => template.header.time_ms,
         };
