@@ -5,7 +5,7 @@ use blockhie_sim::faults::CrashPoint;
 use blockhie_sim::world::{Holder, Strategy};
 
 fn play(game: Game) -> Interval {
-    let got = mean_interval(game, 1, 800_000).expect("the game is played to its end");
+    let got = mean_interval(game, 1, 800_000).expect("all invariants hold");
     assert!(got.off().abs() < 5.0, "{game:?}: {got:?}");
     got
 }
