@@ -76,13 +76,19 @@ fn checks(root: &Path, report: &mut Report) {
     report.step("docs", || cargo(root, &["doc", "--workspace", "--no-deps"], &variables));
 }
 
+/// The workspace's manifest, and those of the crates with a lock file of their own.
+const MANIFESTS: [&str; 3] = ["Cargo.toml", "crates/blockhie-packing-py/Cargo.toml", "fuzz/Cargo.toml"];
+
 /// Licences, sources and banned crates by `deny.toml`.
 fn deny(root: &Path, report: &mut Report) {
     if let Some(deny) = report.tool("deny", tools::cargo_deny) {
         report.step("deny", || {
             // Duplicate versions are warnings: `cargo deny check bans` shows them, here they would bury the rest.
             let check = ["--log-level", "error", "check", "bans", "licenses", "sources"];
-            Tool::new(deny).args(check).dir(root).run()
+            MANIFESTS.iter().try_for_each(|manifest| {
+                let of = ["--config", "deny.toml", "--manifest-path", manifest];
+                Tool::new(&deny).args(of).args(check).dir(root).run()
+            })
         });
     }
     // Its database is a git repository that has to be cloned, and these checks run without a network.

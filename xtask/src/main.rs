@@ -64,6 +64,8 @@ Usage: cargo xtask <command>
   hostile       a node among 100 hostile connections: memory, and how long an
                 honest client waits; the last line is `hostile: ok`
                   --seconds S      for so long (60)
+                  --row NAME       all (the default), or one row of the threat
+                                   page: p1, p3, p4, p5, p8, p10, p12
   fleet         eight members, one cut off and healed, one killed and coming
                 back, one lying: all honest ones agree; the last line is
                 `fleet: ok`

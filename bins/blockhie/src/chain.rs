@@ -128,6 +128,9 @@ async fn tip(node: &Node, out: &mut Output) -> Result<u8, Failure> {
     out.line(&format!("work     {:#x}", tip.work));
     out.line(&format!("final    {}", tip.final_height.map_or("no block yet".into(), |height| height.to_string())));
     out.line(&format!("pending  {}", tip.pending));
+    if tip.pruned_below > 0 {
+        out.line(&format!("pruned   bodies below height {}", tip.pruned_below));
+    }
     for (member, height) in &tip.last_seen {
         out.line(&format!("miner    {member} last at height {height}"));
     }
@@ -143,6 +146,7 @@ fn tip_json(tip: &Tip) -> Value {
     json!({
         "height": tip.height, "hash": tip.hash, "time_ms": tip.time_ms, "work": format!("{:064x}", tip.work),
         "final_height": tip.final_height, "pending": tip.pending, "last_seen": miners, "alarm": tip.alarm,
+        "pruned_below": tip.pruned_below,
     })
 }
 
@@ -200,9 +204,18 @@ async fn show_transactions(hashes: &[TxHash], node: &Node, out: &mut Output) -> 
             let to = tx.to().map_or_else(String::new, |to| format!(" to {to}"));
             let claimed = utc(tx.time_ms());
             out.line(&format!("  type {} from {}{to}, claimed time {claimed}", tx.tx_type(), tx.from()));
+        } else if is_pruned(&status, tx.as_ref()) {
+            out.line(
+                "  this node has pruned what it says: its place and its proof stay, another node may have the rest",
+            );
         }
     }
     Ok(code)
+}
+
+/// Committed for good, and no longer here.
+fn is_pruned(status: &TxStatus, tx: Option<&Transaction<Unverified>>) -> bool {
+    tx.is_none() && matches!(status, TxStatus::Committed { .. })
 }
 
 fn told(status: &TxStatus) -> String {
@@ -228,6 +241,9 @@ fn tx_json(hash: &TxHash, status: &TxStatus, tx: Option<&Transaction<Unverified>
         }),
     };
     value["txhash"] = json!(hash);
+    if is_pruned(status, tx) {
+        value["pruned"] = json!(true);
+    }
     if let Some(tx) = tx {
         value["transaction"] = json!({
             "time_ms": tx.time_ms(), "type": tx.tx_type(), "from": tx.from(), "to": tx.to(),

@@ -27,6 +27,8 @@ fn a_folder_is_made_run_asked_checked_backed_up_and_restored() {
     assert!(status.contains("\"height\"") && status.contains("\"final_height\""), "{status}");
     assert!(succeed(&["peers", "--node", &first.address]).contains("no peers"));
 
+    assert!(status.contains("\"pruned_below\":0"), "{status}");
+
     // the same folder twice, and the same port twice
     let locked = fail(&["run", "--data-dir", text(&a), "--listen", "127.0.0.1:0"]);
     assert!(locked.contains("locked"), "{locked}");
@@ -57,6 +59,8 @@ fn mistakes_are_named_and_change_nothing() {
     let foreign = fail(&["fsck", "--data-dir", text(&a)]);
     assert!(foreign.contains("chain id: expected"), "{foreign}");
     assert!(fail(&["init", "--data-dir", text(&a)]).contains("expected a new or empty folder"));
+    let shallow = fail(&["run", "--data-dir", text(&root.path().join("b")), "--prune-below-depth", "5"]);
+    assert!(shallow.contains("prune_below_depth: expected 0 (keep all), or at least 1280, got 5"), "{shallow}");
     let nothing = root.path().join("nothing");
     assert!(fail(&["run", "--data-dir", text(&nothing)]).contains("init --data-dir"));
     assert!(fail(&["genesis", "--name", "x", "--out", text(&nothing)]).contains("--member"));

@@ -26,8 +26,9 @@ const IN_FLIGHT: u64 = 8;
 const PAUSE: Duration = Duration::from_millis(5);
 /// Longest wait for the death of a node that runs.
 const DEATH_WITHIN: Duration = Duration::from_secs(30);
-/// Points that no node comes to: a gateway's map and vault. The store's own tests die there.
-const OF_GATEWAYS: [&str; 2] = ["map.", "blob."];
+/// Points that no node comes to here: a gateway's map and vault, and pruning, for which its chain is too short. The store's
+/// own tests die there.
+const OF_GATEWAYS: [&str; 3] = ["map.", "blob.", "prune."];
 /// What making a node comes to, and how often at least.
 const MAKING: [(&str, u64); 17] = [
     ("init.key", 1),

@@ -100,6 +100,12 @@ pub trait Application: Send + Sync {
         position: Position,
         state: &mut dyn State,
     ) -> Result<Outcome, StoreError>;
+
+    /// Whether a node that prunes keeps the body of such a transaction all the same, because others are proved with it
+    /// for years: an enrolment, a consent. Never consensus.
+    fn keeps(&self, _tx: &Transaction<Verified>) -> bool {
+        false
+    }
 }
 
 /// Composes applications by ranges of types.
@@ -153,6 +159,10 @@ impl Application for Router {
             // validate() refused such a block before.
             None => Ok(Outcome::Void(format!("no application for type {}", tx.tx_type()))),
         }
+    }
+
+    fn keeps(&self, tx: &Transaction<Verified>) -> bool {
+        self.find(tx.tx_type()).is_some_and(|app| app.keeps(tx))
     }
 }
 

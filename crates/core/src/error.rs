@@ -47,6 +47,14 @@ pub enum LedgerError {
     /// The stored genesis.
     #[error(transparent)]
     Genesis(#[from] GenesisError),
+    /// Pruning so near to the tip would take what a branch may still need.
+    #[error("pruning depth: expected at least {least} blocks, got {got}")]
+    PruneDepth {
+        /// The least.
+        least: u64,
+        /// Asked for.
+        got: u64,
+    },
     /// The genesis asks for what this release has not built.
     #[error("genesis: {feature}: not built in this release; expected {expected}, got {got}")]
     NotBuilt {
@@ -233,6 +241,19 @@ pub enum BlockError {
         /// What stands there.
         got: String,
     },
+    /// It belongs to a heavier chain that leaves ours where this node has pruned what it takes to go back. Nobody's fault.
+    #[error(
+        "block {block}: its chain leaves ours at height {fork_height}, expected at least {least}: this node has pruned the \
+         bodies below (sync anew from a node that keeps all)"
+    )]
+    BelowPruned {
+        /// The block.
+        block: BlockHash,
+        /// The last block in common.
+        fork_height: u64,
+        /// The lowest that this node can go back to.
+        least: u64,
+    },
     /// It was found unsound before.
     #[error("block {block}: found unsound before")]
     KnownUnsound {
@@ -262,6 +283,7 @@ impl BlockError {
             | Self::TooFarAhead { .. }
             | Self::MissingBodies { .. }
             | Self::MissingBlocks { .. } => ErrorClass::NotYet,
+            Self::BelowPruned { .. } => ErrorClass::Unavailable,
             Self::Store(error) => error.class(),
             _ => ErrorClass::Invalid,
         }
@@ -328,6 +350,19 @@ pub enum ReceiptError {
         /// Why.
         reason: String,
     },
+    /// Committed, and its body is not kept here any more.
+    #[error(
+        "receipt of {txhash}: committed at height {height}, but this node has pruned the bodies below {below}: ask a node \
+         that keeps them (receipts that were handed out stay good)"
+    )]
+    Pruned {
+        /// The transaction.
+        txhash: TxHash,
+        /// Where it is committed.
+        height: u64,
+        /// The lowest height whose bodies are all here.
+        below: u64,
+    },
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -339,6 +374,7 @@ impl ReceiptError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::NotCommitted { .. } | Self::Void { .. } => ErrorClass::NotYet,
+            Self::Pruned { .. } => ErrorClass::NotFound,
             Self::Store(error) => error.class(),
         }
     }

@@ -7,14 +7,17 @@ use crate::consensus::Consensus;
 use crate::error::LedgerError;
 use crate::genesis::Genesis;
 use crate::ledger::{Ledger, genesis_block};
-use crate::store::{IndexRow, Judgement, MemoryStore, Store, StoreError, StoreRead};
-use crate::tx::{Transaction, Verified, verify_batch};
+use crate::signatures::Signatures;
+use crate::store::{Batch, CarriedKey, IndexRow, Judgement, MemoryStore, Op, Store, StoreError, StoreRead};
+use crate::tx::{Transaction, Verified, verify_batch_by};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Entries read at once.
 const PAGE: usize = 1_024;
+/// Signatures remembered: a block's, between its header and its siblings. A chain has each once.
+const REMEMBERED: usize = 256;
 /// Differences described in words; the rest is counted.
 const MAX_DESCRIBED: usize = 100;
 
@@ -29,7 +32,11 @@ pub struct FsckReport {
     pub transactions: u64,
     /// Transactions waiting.
     pub pending: u64,
-    /// Hash of the application's state as re-derived.
+    /// Bodies of what was committed below this height may be pruned; 0: all must be here.
+    pub pruned_below: u64,
+    /// How many are.
+    pub bodies_pruned: u64,
+    /// Hash of the application's state as re-derived; where bodies are pruned, from what is stored of it below them.
     pub state_hash: Hash32,
     /// Differences found; 0 in a sound store.
     pub differences: u64,
@@ -72,12 +79,28 @@ pub fn state_hash(view: &dyn StoreRead) -> Result<Hash32, StoreError> {
 /// Replays the best chain of `view` from its genesis, checking every block and body as if it came from a stranger, and
 /// compares heights, log, index, positions, state, undo and journal with what is stored. The replay lives in memory.
 ///
+/// Where bodies are pruned every header, list and position is checked all the same. What the transactions did cannot be:
+/// the state there is what undoing the blocks above leaves of the stored one, and what is void is taken as noted.
+///
 /// # Errors
 /// [`LedgerError`] when the store cannot be read. Differences are no error: they are in the report.
 pub fn fsck(
     view: &dyn StoreRead,
     consensus: Arc<dyn Consensus>,
     application: Arc<dyn Application>,
+) -> Result<FsckReport, LedgerError> {
+    fsck_by(view, consensus, application, &Arc::new(Signatures::new(REMEMBERED)))
+}
+
+/// The same, without the check of those signatures that were found good before, elsewhere.
+///
+/// # Errors
+/// [`LedgerError`] when the store cannot be read.
+pub fn fsck_by(
+    view: &dyn StoreRead,
+    consensus: Arc<dyn Consensus>,
+    application: Arc<dyn Application>,
+    signatures: &Arc<Signatures>,
 ) -> Result<FsckReport, LedgerError> {
     let meta = view.meta()?;
     let genesis = Genesis::from_bytes(&meta.genesis)?;
@@ -87,13 +110,19 @@ pub fn fsck(
         tip,
         transactions: 0,
         pending: 0,
+        pruned_below: view.pruned()?.first_whole(),
+        bodies_pruned: 0,
         state_hash: Hash32::ZERO,
         differences: 0,
         described: Vec::new(),
     };
     let model = Arc::new(MemoryStore::new(&genesis));
     let mut ledger = Ledger::open(model.clone(), consensus, application)?;
-    replay(view, &genesis, &mut ledger, &mut report)?;
+    ledger.share_signatures(Arc::clone(signatures));
+    replay(view, &genesis, &mut ledger, model.as_ref(), &mut report)?;
+    if report.pruned_below > ledger.tip().height {
+        report.differ(format!("pruned: expected a height of the chain, got {}", report.pruned_below));
+    }
     if meta.tip.is_some() && ledger.tip().hash != tip {
         report.differ(format!("meta tip: expected {}, got {tip}", ledger.tip().hash));
     }
@@ -114,10 +143,14 @@ fn replay(
     view: &dyn StoreRead,
     genesis: &Genesis,
     ledger: &mut Ledger,
+    model: &MemoryStore,
     report: &mut FsckReport,
 ) -> Result<(), LedgerError> {
     let mut height = 1;
     while let Some(hash) = view.hash_at(height)? {
+        if height == report.pruned_below {
+            model.commit(state_before(view, height, report)?)?;
+        }
         let Some(block) = view.block(&hash)? else {
             report.differ(format!("blocks {hash}: expected the block of height {height}, got none"));
             return Ok(());
@@ -126,7 +159,7 @@ fn replay(
             report.differ(format!("blocks {hash}: expected this hash, got {}", block.hash));
         }
         keep_siblings(view, genesis, ledger, &block, report)?;
-        let bodies = bodies_of(view, genesis, &block, report)?;
+        let bodies = bodies_of(view, genesis, ledger, &block, report)?;
         if let Err(error) = ledger.import(block.to_unchecked(), &bodies, block.header.time_ms) {
             report.differ(format!("height {height}: {error}"));
             return Ok(());
@@ -150,7 +183,7 @@ fn keep_siblings(
             report.differ(format!("blocks {hash}: expected the sibling that block {} lists, got none", block.hash));
             continue;
         };
-        let bodies = bodies_of(view, genesis, &sibling, report)?;
+        let bodies = bodies_of(view, genesis, ledger, &sibling, report)?;
         if let Err(error) = ledger.keep(sibling.to_unchecked(), &bodies, block.header.time_ms) {
             report.differ(format!("sibling {hash} of height {}: {error}", block.header.height));
         }
@@ -158,21 +191,58 @@ fn keep_siblings(
     Ok(())
 }
 
+/// The state as it was before the block at this height: that of the tip with all from there on taken back.
+fn state_before(view: &dyn StoreRead, height: u64, report: &mut FsckReport) -> Result<Batch, StoreError> {
+    let mut batch = Batch::new();
+    let mut start = Vec::new();
+    loop {
+        let page = view.state_range(&start, None, PAGE)?;
+        let Some((last, _)) = page.last() else { break };
+        start = last.clone();
+        start.push(0);
+        batch.extend(page.into_iter().map(|(key, value)| Op::State(key, Some(value))));
+    }
+    let mut top = height;
+    while view.hash_at(top)?.is_some() {
+        top += 1;
+    }
+    for at in (height..top).rev() {
+        let Some(hash) = view.hash_at(at)? else { continue };
+        match view.undo(&hash)? {
+            Some(undo) => batch.extend(undo.state.into_iter().map(|(key, before)| Op::State(key, before))),
+            None => report.differ(format!("undo {hash}: expected an entry, got none")),
+        }
+    }
+    Ok(batch)
+}
+
 fn bodies_of(
     view: &dyn StoreRead,
     genesis: &Genesis,
+    ledger: &mut Ledger,
     block: &Block,
     report: &mut FsckReport,
 ) -> Result<BTreeMap<Hash32, Transaction<Verified>>, StoreError> {
     let mut unverified = Vec::with_capacity(block.txhashes.len());
     for hash in &block.txhashes {
+        let pruned = view.tx_position(hash)?.filter(|position| position.height < report.pruned_below);
+        let is_pruned = pruned.is_some();
+        if let Some(position) = pruned {
+            // Committed once, it may be carried by any number of blocks.
+            let is_here = position.block == block.hash || position.via_sibling == Some(block.hash);
+            ledger.take_pruned(*hash, position.void);
+            if view.tx(hash)?.is_none() {
+                report.bodies_pruned += u64::from(is_here);
+            }
+        }
         match view.tx(hash)? {
             Some(stored) => unverified.push(Transaction::from_stored(stored).into_unverified()),
+            None if is_pruned => {}
             None => report.differ(format!("txs {hash}: expected a body, got none")),
         }
     }
     let mut bodies = BTreeMap::new();
-    for verdict in verify_batch(unverified, &genesis.chain_id(), genesis.kind) {
+    for verdict in verify_batch_by(unverified, &genesis.chain_id(), genesis.kind, ledger.signatures()) {
         match verdict {
             Ok(tx) => drop(bodies.insert(tx.hash(), tx)),
             Err(error) => report.differ(format!("txs of block {}: {error}", block.hash)),
@@ -245,13 +315,20 @@ fn compare_chain(view: &dyn StoreRead, model: &dyn StoreRead, report: &mut FsckR
     check_side(view, model, report)
 }
 
-/// What stands beside the chain is this node's own memory; each of it must be whole, and really beside.
+fn is_pruned(view: &dyn StoreRead, txhash: &Hash32, below: u64) -> Result<bool, StoreError> {
+    Ok(view.tx_position(txhash)?.is_some_and(|position| position.height < below))
+}
+
+/// What stands beside the chain is this node's own memory; each of it must be whole, and really beside, and what it
+/// carries be noted.
 fn check_side(view: &dyn StoreRead, model: &dyn StoreRead, report: &mut FsckReport) -> Result<(), StoreError> {
+    let mut expected = BTreeMap::new();
     for (height, hash) in read_all(|after| view.side_page(after, PAGE))?.into_keys() {
         match (view.block(&hash)?, view.index(&hash)?) {
             (Some(block), Some(row)) if block.hash == hash && row.height == height => {
+                expected.extend(block.txhashes.iter().map(|txhash| ((*txhash, hash), ())));
                 for txhash in &block.txhashes {
-                    if view.tx(txhash)?.is_none() {
+                    if view.tx(txhash)?.is_none() && !is_pruned(view, txhash, report.pruned_below)? {
                         report.differ(format!("txs {txhash}: expected a body of side block {hash}, got none"));
                     }
                 }
@@ -262,6 +339,9 @@ fn check_side(view: &dyn StoreRead, model: &dyn StoreRead, report: &mut FsckRepo
             report.differ(format!("side {height} {hash}: expected it beside the best chain, but it is part of it"));
         }
     }
+    let noted =
+        |after: Option<&CarriedKey>| Ok(view.carried_page(after, PAGE)?.into_iter().map(|key| (key, ())).collect());
+    compare("carried", report, read_all(noted)?, expected);
     Ok(())
 }
 

@@ -349,6 +349,17 @@ impl Genesis {
         self.members.binary_search_by_key(key, |member| member.key).ok()
     }
 
+    /// The key of a miner that these 32 bytes name. What a member is named by is a key, and need not be checked again.
+    ///
+    /// # Errors
+    /// [`KeyError`]: the bytes are no key.
+    pub fn miner_key(&self, bytes: &Hash32) -> Result<PublicKey, KeyError> {
+        match self.members.binary_search_by_key(&&bytes.0, |member| member.key.as_bytes()) {
+            Ok(at) => Ok(self.members[at].key),
+            Err(_) => PublicKey::new(bytes.0),
+        }
+    }
+
     /// Milliseconds that a time may lie ahead of the local clock: max(5 s, 10·T).
     #[must_use]
     pub fn future_limit_ms(&self) -> u64 {

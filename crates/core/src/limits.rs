@@ -50,6 +50,16 @@ pub const KEEP_STALE_BLOCKS: u64 = 1_024;
 /// Blocks beside the best chain that each new tip looks at for dropping: more than one interval brings. Without it one
 /// block pays for all that a partition left.
 pub const STALE_LOOKED_AT: usize = 32;
+/// Transactions of dropped blocks whose bodies are looked at with each new tip, and at least those of one block: a full
+/// block of the largest chain. Without it one tip pays for 32 of them.
+pub const STALE_BODIES: usize = 4_000;
+/// Least depth below which a node may prune bodies: whatever stands beside the chain and is kept, and whatever may still
+/// be merged (W is one byte), leaves the chain above it. Without it a branch that is just being fetched could not be
+/// followed.
+pub const MIN_PRUNE_DEPTH: u64 = KEEP_STALE_BLOCKS + 256;
+/// Bodies looked at in one step of pruning: some milliseconds of the one thread that writes. Without it a node that is
+/// told to prune an old store stands still until it is done.
+pub const PRUNED_AT_ONCE: usize = 512;
 /// Missing blocks named at a time: all that one block can list on most chains, and more once these have come.
 pub const MAX_NAMED_BLOCKS: usize = 64;
 /// Most of (L + 1)·m, the transactions that one block commits with its siblings': its undo must stay below what a store
@@ -67,6 +77,8 @@ mod tests {
         const { assert!(MAX_BODY_BYTES <= MIN_BLOCK_BYTES as usize, "any valid body fits into any chain's block") };
         const { assert!(BODY_PREFIX_BYTES < MAX_BODY_BYTES) };
         const { assert!(MAX_COMMITTED >= 9 * MAX_BLOCK_TRANSACTIONS, "the largest block with the default L") };
+        const { assert!(STALE_BODIES >= MAX_BLOCK_TRANSACTIONS as usize, "a full block in one go") };
+        const { assert!(MIN_PRUNE_DEPTH > KEEP_STALE_BLOCKS + u8::MAX as u64, "what may be merged is never pruned") };
         const { assert!(KEEP_STALE_BLOCKS > u8::MAX as u64, "what may be merged is never dropped: W is one byte") };
         // header 480 hex digits, signature 128, and the keys around them
         const { assert!(MAX_RUN_HEADERS * (480 + 128 + 32) + 2 * MAX_BODY_BYTES + 65_536 < MAX_RECEIPT_BYTES) };

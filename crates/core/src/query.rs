@@ -43,8 +43,11 @@ pub struct Tip {
     pub final_height: Option<u64>,
     /// Transactions waiting.
     pub pending: usize,
-    /// Height of a final block that was abandoned, until an operator acts.
+    /// Height of a final block that was abandoned, or that a heavier chain leaves below what is pruned, until an operator
+    /// acts.
     pub alarm: Option<u64>,
+    /// Bodies of what was committed below this height may be gone from this node; 0: all are here.
+    pub pruned_below: u64,
 }
 
 impl Tip {
@@ -155,7 +158,32 @@ pub fn build_receipt(view: &dyn StoreRead, genesis: &Genesis, hash: &TxHash) -> 
     if let Some(reason) = position.void {
         return Err(ReceiptError::Void { txhash: *hash, reason });
     }
-    let tx = transaction(view, hash)?.ok_or_else(|| missing("txs"))?;
+    let Some(tx) = transaction(view, hash)? else {
+        let (height, below) = (position.height, view.pruned()?.first_whole());
+        return Err(if height < below {
+            ReceiptError::Pruned { txhash: *hash, height, below }
+        } else {
+            missing("txs").into()
+        });
+    };
+    build_receipt_of(view, genesis, &tx)
+}
+
+/// The receipt of a committed transaction that the caller holds: all that it takes beside its body stays on a node for
+/// ever, pruned or not. As [`build_receipt`].
+///
+/// # Errors
+/// [`ReceiptError`].
+pub fn build_receipt_of(
+    view: &dyn StoreRead,
+    genesis: &Genesis,
+    tx: &Transaction<Verified>,
+) -> Result<Receipt, ReceiptError> {
+    let hash = &tx.hash();
+    let position = view.tx_position(hash)?.ok_or(ReceiptError::NotCommitted { txhash: *hash })?;
+    if let Some(reason) = position.void {
+        return Err(ReceiptError::Void { txhash: *hash, reason });
+    }
     let block = view.block(&position.block)?.ok_or_else(|| missing("blocks"))?;
     let (list, sibling) = match position.via_sibling {
         None => (block.txhashes.clone(), None),

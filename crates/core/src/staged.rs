@@ -3,7 +3,9 @@
 use crate::app::{Entries, State, StateRead, TxPosition};
 use crate::block::Block;
 use crate::bytes::{BlockHash, Hash32, TxHash};
-use crate::store::{Batch, HistoryNode, IndexRow, Meta, Op, PeerRow, SideKey, StoreError, StoreRead, Undo};
+use crate::store::{
+    Batch, CarriedKey, HistoryNode, IndexRow, Meta, Op, PeerRow, Pruned, SideKey, StoreError, StoreRead, Undo,
+};
 use crate::tx::StoredTx;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -15,12 +17,14 @@ pub(crate) struct Staged {
     pub(crate) index: BTreeMap<BlockHash, IndexRow>,
     pub(crate) heights: BTreeMap<u64, Option<BlockHash>>,
     pub(crate) history: BTreeMap<(u8, u64), Option<Hash32>>,
-    pub(crate) txs: BTreeMap<TxHash, StoredTx>,
+    pub(crate) txs: BTreeMap<TxHash, Option<StoredTx>>,
     pub(crate) positions: BTreeMap<TxHash, Option<TxPosition>>,
     pub(crate) state: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     pub(crate) undo: BTreeMap<BlockHash, Option<Undo>>,
     pub(crate) listed: BTreeMap<BlockHash, Option<u64>>,
     pub(crate) side: BTreeMap<SideKey, Option<u64>>,
+    pub(crate) carried: BTreeMap<CarriedKey, bool>,
+    pub(crate) pruned: Option<Pruned>,
     pub(crate) pending: BTreeMap<TxHash, Option<u64>>,
     pub(crate) peers: BTreeMap<String, Option<PeerRow>>,
     pub(crate) meta: Option<Meta>,
@@ -36,6 +40,7 @@ impl Staged {
             && self.peers.is_empty()
             && self.heights.is_empty()
             && self.side.is_empty()
+            && self.pruned.is_none()
     }
 
     pub(crate) fn to_batch(&self) -> Batch {
@@ -44,12 +49,14 @@ impl Staged {
         batch.extend(self.index.iter().map(|(hash, row)| Op::PutIndex(*hash, row.clone())));
         batch.extend(self.heights.iter().map(|(height, hash)| Op::Height(*height, *hash)));
         batch.extend(self.history.iter().map(|((level, index), hash)| Op::HistoryNode(*level, *index, *hash)));
-        batch.extend(self.txs.values().cloned().map(Op::PutTx));
+        batch.extend(self.txs.iter().map(|(hash, tx)| tx.clone().map_or(Op::DropTx(*hash), Op::PutTx)));
         batch.extend(self.positions.iter().map(|(hash, position)| Op::TxPosition(*hash, position.clone())));
         batch.extend(self.state.iter().map(|(key, value)| Op::State(key.clone(), value.clone())));
         batch.extend(self.undo.iter().map(|(hash, undo)| Op::Undo(*hash, undo.clone())));
         batch.extend(self.listed.iter().map(|(hash, height)| Op::Listed(*hash, *height)));
         batch.extend(self.side.iter().map(|(key, since)| Op::Side(*key, *since)));
+        batch.extend(self.carried.iter().map(|(key, carried)| Op::Carried(*key, *carried)));
+        batch.extend(self.pruned.map(Op::Pruned));
         batch.extend(self.pending.iter().map(|(hash, since)| Op::Pending(*hash, *since)));
         batch.extend(self.peers.iter().map(|(address, row)| Op::Peer(address.clone(), row.clone())));
         batch.extend(self.meta.iter().cloned().map(Op::Meta));
@@ -86,7 +93,7 @@ macro_rules! layered {
 impl StoreRead for View<'_> {
     layered!(removable block, blocks, &BlockHash => Block);
     layered!(index, index, &BlockHash => IndexRow);
-    layered!(tx, txs, &TxHash => StoredTx);
+    layered!(removable tx, txs, &TxHash => StoredTx);
     layered!(removable tx_position, positions, &TxHash => TxPosition);
     layered!(removable undo, undo, &BlockHash => Undo);
     layered!(removable listed, listed, &BlockHash => u64);
@@ -103,6 +110,21 @@ impl StoreRead for View<'_> {
     }
     fn state_range(&self, start: &[u8], end: Option<&[u8]>, limit: usize) -> Result<Entries, StoreError> {
         merged_range(&self.staged.state, start, end, limit, |limit| self.base.state_range(start, end, limit))
+    }
+    fn carriers(&self, txhash: &TxHash, limit: usize) -> Result<Vec<BlockHash>, StoreError> {
+        let of = (*txhash, Hash32::ZERO)..=(*txhash, Hash32([0xff; 32]));
+        let inside: BTreeMap<BlockHash, bool> =
+            self.staged.carried.range(of).map(|((_, block), carried)| (*block, *carried)).collect();
+        let below = self.base.carriers(txhash, limit.saturating_add(inside.len()))?;
+        let below = below.into_iter().filter(|block| !inside.contains_key(block));
+        let mut blocks: Vec<_> =
+            below.chain(inside.iter().filter(|(_, carried)| **carried).map(|(block, _)| *block)).collect();
+        blocks.sort_unstable();
+        blocks.truncate(limit);
+        Ok(blocks)
+    }
+    fn pruned(&self) -> Result<Pruned, StoreError> {
+        self.staged.pruned.map_or_else(|| self.base.pruned(), Ok)
     }
     fn pending(&self, after: Option<&TxHash>, limit: usize) -> Result<Vec<(TxHash, u64)>, StoreError> {
         self.base.pending(after, limit)
@@ -130,6 +152,9 @@ impl StoreRead for View<'_> {
         let inside: Vec<_> = self.staged.side.range((start, Bound::Unbounded)).collect();
         let below = self.base.side_page(after, limit.saturating_add(inside.len()))?;
         Ok(overlaid(below, inside, limit))
+    }
+    fn carried_page(&self, after: Option<&CarriedKey>, limit: usize) -> Result<Vec<CarriedKey>, StoreError> {
+        self.base.carried_page(after, limit)
     }
     fn history_page(&self, after: Option<(u8, u64)>, limit: usize) -> Result<Vec<HistoryNode>, StoreError> {
         self.base.history_page(after, limit)

@@ -4,6 +4,7 @@ use crate::bytes::{ChainId, Hash32, Signature, TxHash, sha256};
 use crate::crypto::{PublicKey, SecretKey, SignatureCheck, verify_signatures};
 use crate::genesis::ChainKind;
 use crate::limits::{BODY_PREFIX_BYTES, MAX_BODY_BYTES};
+use crate::signatures::Signatures;
 use bytes::Bytes;
 use std::marker::PhantomData;
 
@@ -242,6 +243,26 @@ pub fn verify_batch(
     chain: &ChainId,
     kind: ChainKind,
 ) -> Vec<Result<Transaction<Verified>, TxError>> {
+    judge_batch(transactions, chain, kind, |checks| verify_signatures(&checks))
+}
+
+/// The same, without those signatures that were found good before.
+#[must_use]
+pub fn verify_batch_by(
+    transactions: Vec<Transaction<Unverified>>,
+    chain: &ChainId,
+    kind: ChainKind,
+    signatures: &Signatures,
+) -> Vec<Result<Transaction<Verified>, TxError>> {
+    judge_batch(transactions, chain, kind, |checks| signatures.verify_all(checks))
+}
+
+fn judge_batch(
+    transactions: Vec<Transaction<Unverified>>,
+    chain: &ChainId,
+    kind: ChainKind,
+    verify: impl FnOnce(Vec<SignatureCheck>) -> Vec<bool>,
+) -> Vec<Result<Transaction<Verified>, TxError>> {
     let mut checks = Vec::with_capacity(transactions.len());
     let forms: Vec<Result<(), TxError>> = transactions
         .iter()
@@ -250,7 +271,7 @@ pub fn verify_batch(
             Ok(())
         })
         .collect();
-    let mut verdicts = verify_signatures(&checks).into_iter();
+    let mut verdicts = verify(checks).into_iter();
     let judge = |(tx, form): (Transaction<Unverified>, Result<(), TxError>)| {
         form?;
         if verdicts.next() == Some(true) {

@@ -1,6 +1,6 @@
 //! The rules of links and anchors. Neither is ever void: validity never depends on the other chain.
 
-use crate::payload::Payload;
+use crate::payload::{LINK, Payload};
 use blockhie_core::{
     Application, Genesis, Outcome, Position, Refused, State, StateRead, StoreError, Transaction, TxError, Verified,
 };
@@ -35,5 +35,10 @@ impl Application for CouplingApp {
             // A block with it is unsound and never applied.
             Err(error) => Outcome::Void(error.to_string()),
         })
+    }
+
+    /// Halves of links: each is shown with the proof of the other, until the link expires.
+    fn keeps(&self, tx: &Transaction<Verified>) -> bool {
+        tx.tx_type() == LINK
     }
 }

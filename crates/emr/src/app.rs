@@ -9,7 +9,7 @@
 //!
 //! Every rule looks at entries of the same sender only, so what one institution sends never makes another's void.
 
-use crate::payload::Payload;
+use crate::payload::{AMEND, GRANT, Payload, RETRACT, REVOKE};
 use blockhie_core::{
     Application, Outcome, Position, Refused, State, StateRead, StoreError, Transaction, TxError, Verified,
 };
@@ -96,5 +96,10 @@ impl Application for EmrApp {
             }
         }
         Ok(Outcome::Applied)
+    }
+
+    /// What says of other records and of consents whether they still hold: few, and asked for years later.
+    fn keeps(&self, tx: &Transaction<Verified>) -> bool {
+        matches!(tx.tx_type(), AMEND | RETRACT | GRANT | REVOKE)
     }
 }

@@ -82,6 +82,11 @@ impl Orphans {
         self.by_hash.range((*hash, 0)..=(*hash, u64::MAX)).map(|(_, id)| *id)
     }
 
+    /// Whether a block of this hash is held whose hash, work and signature were checked.
+    pub(crate) fn holds_checked(&self, hash: &BlockHash) -> bool {
+        self.ids(hash).any(|id| self.held.get(&id).is_some_and(|held| held.checked))
+    }
+
     fn remove(&mut self, id: u64) -> Option<Orphan> {
         let orphan = self.held.remove(&id)?;
         self.by_parent.remove(&(orphan.block.previous, id));

@@ -99,8 +99,25 @@ impl Engine {
     /// Gives up blocks that wait too long, and lets more blocks be passed on.
     pub(crate) fn tick_siblings(&mut self) {
         self.siblings.relays = 0;
+        self.ask_again_for_lost();
         for hash in self.siblings.wants.late(WAIT_SIBLINGS_MS, self.now.mono_ms) {
             self.give_up_merge(&hash);
+        }
+    }
+
+    /// A sibling that came and could not be kept, because its bodies or its parent never followed, is as good as
+    /// unanswered: without this nobody is asked for it as long as any block waits for it, however often that is sent.
+    fn ask_again_for_lost(&mut self) {
+        let is_under_way = |hash: &BlockHash, peer: &PeerId| {
+            let request = Request::Block(BlockQuery::Hash(*hash));
+            self.peers.get(peer).is_some_and(|peer| peer.is_asked(&request))
+                || self.bodies.wants.holds(hash)
+                || self.orphans.holds_checked(hash)
+        };
+        let lost: Vec<(BlockHash, PeerId)> =
+            self.siblings.wants.asked().filter(|(hash, peer)| !is_under_way(hash, peer)).collect();
+        for (hash, peer) in lost {
+            self.siblings.wants.unanswered(peer, &hash);
         }
     }
 

@@ -169,6 +169,11 @@ impl Wants {
         }
     }
 
+    /// What is asked for at present, and of whom.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = (Hash32, PeerId)> {
+        self.wants.iter().filter_map(|(key, want)| Some((*key, want.asked?)))
+    }
+
     /// Blocks that have waited for so long.
     pub(crate) fn late(&self, for_ms: u64, now_ms: u64) -> Vec<BlockHash> {
         let late = |waiting: &Waiting| waiting.since_ms.saturating_add(for_ms) <= now_ms;

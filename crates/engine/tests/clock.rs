@@ -100,11 +100,68 @@ fn a_minority_of_liars_stops_nobody() {
 }
 
 #[test]
+fn a_block_that_is_refused_as_too_early_tells_of_its_miners_clock() {
+    let mut net = net(9);
+    for member in 1..=3 {
+        let block = Forge::new(&net.genesis, member).block_at(vec![], START_MS + 10_000_000, 1, 0);
+        net.push(0, Some(member), block);
+    }
+    net.run(SOON_MS);
+    assert!(is_off(&net, 0), "{}", net.describe());
+}
+
+#[test]
+fn a_minority_that_is_late_or_says_so_stops_nobody() {
+    for liars in [1, 3] {
+        let mut net = net(10);
+        for _ in 0..limits::CLOCK_SAMPLES {
+            for liar in 1..=liars {
+                // Long after the last block, so that its miner's clock shows.
+                net.run(40_000);
+                net.nodes[liar].skew_ms = -30_000;
+                net.run(600);
+                net.mine(liar).unwrap();
+                net.nodes[liar].skew_ms = 0;
+            }
+        }
+        net.run(SOON_MS);
+        assert_eq!(is_off(&net, 0), liars == 3, "{liars} liars: {}", net.describe());
+    }
+}
+
+#[test]
+fn old_blocks_beside_the_chain_say_nothing() {
+    let mut net = net(11);
+    for member in 1..=4 {
+        let mut forge = Forge::new(&net.genesis, member);
+        for _ in 0..limits::CLOCK_SAMPLES {
+            net.push(0, Some(member), forge.block(vec![]));
+        }
+    }
+    net.run(SOON_MS);
+    assert!(!is_off(&net, 0), "{}", net.describe());
+}
+
+#[test]
+fn one_block_of_each_that_comes_late_is_not_a_clock() {
+    let mut net = net(12);
+    net.nodes[0].paused = true;
+    for member in 1..=4 {
+        net.run(1_000);
+        net.mine(member).unwrap();
+    }
+    net.run(15_000);
+    net.resume();
+    net.run(SOON_MS);
+    assert!(!is_off(&net, 0), "{}", net.describe());
+}
+
+#[test]
 fn times_that_a_parent_dragged_ahead_are_not_taken_for_a_clock() {
     let mut net = net(5);
     // All times lie at the edge of what is admitted, because of one: the next ones are that and a ms.
     net.nodes[4].skew_ms = 9_500;
-    net.nodes[0].skew_ms = -2_000;
+    net.nodes[0].skew_ms = -6_000;
     net.run_mining(30_000, &[1, 2, 3, 4]);
     assert!((1..4).all(|node| !is_off(&net, node)) && !is_off(&net, 0), "{}", net.describe());
 }

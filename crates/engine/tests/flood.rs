@@ -23,7 +23,8 @@ fn forks_that_cost_nothing_are_stored_up_to_a_bound() {
         net.run(1_000);
         let forge = Forge::new(&net.genesis, 1);
         let (mut taken, mut not_yet) = (0u64, 0u64);
-        for i in 0..12_000u64 {
+        let count = common::flood_size(12_000);
+        for i in 0..count {
             let block = forge.block_at(vec![], START_MS + 1 + i % 9_000, 1, i << 32);
             let ticket = net.push(0, Some(1), block);
             match net.reply(0, ticket).cloned().unwrap() {
@@ -34,7 +35,7 @@ fn forks_that_cost_nothing_are_stored_up_to_a_bound() {
         }
         let bound = limits::SIDE_KIB + limits::SIDE_KIB_PER_INTERVAL;
         assert!(taken <= bound && taken > limits::SIDE_KIB / 2, "{members} members: {taken} of {bound}");
-        assert_eq!(taken + not_yet, 12_000);
+        assert_eq!(taken + not_yet, count);
         let notes = net.nodes[0].notes.iter().filter(|note| note.contains("beside the best chain")).count();
         assert_eq!(notes, 1, "said once");
         assert!(net.nodes[0].bans.is_empty(), "a block beside is no fault");

@@ -205,8 +205,8 @@ fn orphan_floods_are_bounded_and_the_honest_chain_goes_on() {
     let mut forge = Forge::new(&net.genesis, 2);
     forge.block(vec![]);
     forge.block(vec![]);
-    for i in 0..400u64 {
-        let mut block = forge.block_at(vec![], START_MS + 5_000 + i, 3, i << 32);
+    for i in 0..common::flood_size(400) {
+        let mut block = forge.block_at(vec![], START_MS + 5_000 + i % 4_000, 3, i << 32);
         let ticket = net.push(0, Some(2), block.clone());
         let (class, text) = refusal(&net, 0, ticket);
         assert!(class == ErrorClass::NotYet && text.contains(&block.previous.to_string()), "{text}");

@@ -355,3 +355,37 @@ fn nodes_that_merge_agree_soon_after_faults_stop() {
     }
     assert!(merges >= 3, "{merges}");
 }
+
+#[test]
+fn a_sibling_whose_body_nobody_served_is_asked_for_again_when_it_is_served() {
+    let mut net = net_of(2, 9);
+    net.cut(0, 1);
+    let body = tx(&net.genesis, 7);
+    let sibling = Forge::new(&net.genesis, 0).block(vec![body.hash()]);
+    let mut main = Forge::new(&net.genesis, 1);
+    let first = main.block(vec![]);
+    main.siblings = vec![sibling.claimed_hash];
+    let merge = main.block(vec![]);
+    main.siblings.clear();
+    let later = [main.block(vec![]), main.block(vec![])];
+    net.submit(1, body);
+    for block in [&first, &sibling] {
+        net.push(1, None, block.clone());
+    }
+    net.run(100);
+    net.nodes[1].serves = Serves::NoBodies;
+    net.heal();
+    for block in [first, merge] {
+        net.push(0, Some(1), block);
+    }
+    // Some block always waits for it, so that it is wanted all the time.
+    net.run(20_000);
+    let [second, third] = later;
+    net.push(0, Some(1), second);
+    net.run(24_000);
+    net.nodes[1].serves = Serves::Honestly;
+    net.push(0, Some(1), third.clone());
+    net.run(15_000);
+    assert_eq!(net.tip(0).hash, third.claimed_hash, "{} {:?}", net.describe(), net.nodes[0].notes);
+    assert_clean(&net, 0);
+}

@@ -6,6 +6,7 @@
 //! seeds and mutations of them without either.
 
 mod import;
+mod peer;
 mod readings;
 mod rules;
 mod store;
@@ -13,6 +14,7 @@ mod texts;
 mod wire;
 
 pub use import::{Reached, import, import_reaching};
+pub use peer::{PEER_ASKED, peer};
 pub use readings::{csv, samples};
 pub use store::store;
 pub use texts::{genesis_toml, openings, receipt, texts};
@@ -22,7 +24,7 @@ pub use wire::{block, genesis, header, messages, payload, transaction};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 15] = [
     ("block", block),
     ("csv", csv),
     ("genesis", genesis),
@@ -32,6 +34,7 @@ pub const TARGETS: [Target; 14] = [
     ("messages", messages),
     ("openings", openings),
     ("payload", payload),
+    ("peer", peer),
     ("receipt", receipt),
     ("samples", samples),
     ("store", store),

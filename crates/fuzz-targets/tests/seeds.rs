@@ -5,6 +5,8 @@
 //! `fuzz/regressions/TARGET` and is run with them.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
+mod peer;
+
 use blockhie_core::{Genesis, Hash32, PublicKey, SecretKey, Signature, SignedRequest, Transaction, UncheckedBlock};
 use blockhie_fuzz_targets::{Reached, TARGETS, import_reaching};
 use blockhie_transport::pb;
@@ -229,6 +231,7 @@ fn made() -> Seeds {
     files(&vectors, &mut add);
     values(&vectors, &mut add);
     scripts(&mut add);
+    peer::seeds(&vectors, &mut add);
     seeds
 }
 

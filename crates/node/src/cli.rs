@@ -131,6 +131,9 @@ struct RunArgs {
     /// Address of the Prometheus endpoint.
     #[arg(long)]
     metrics: Option<String>,
+    /// Drop the bodies of what is final and more than this many blocks below the tip (at least 1,280; 0: keep all).
+    #[arg(long, value_name = "BLOCKS")]
+    prune_below_depth: Option<u64>,
     /// You have looked at a reorganisation below a final block: mine again.
     #[arg(long)]
     clear_alarm: bool,
@@ -323,6 +326,7 @@ fn fsck(kind: &NodeKind, args: &FsckArgs) -> Result<ExitCode> {
         say(serde_json::json!({
             "height": report.height, "tip": report.tip, "transactions": report.transactions,
             "pending": report.pending, "state_hash": report.state_hash, "entries": entries,
+            "pruned_below": report.pruned_below, "bodies_pruned": report.bodies_pruned,
             "differences": report.differences, "described": report.described,
         }))?;
     } else {
@@ -332,6 +336,10 @@ fn fsck(kind: &NodeKind, args: &FsckArgs) -> Result<ExitCode> {
         say(format_args!("entries      {entries} read, checksums hold"))?;
         say(format_args!("height       {} (tip {})", report.height, report.tip))?;
         say(format_args!("transactions {} committed, {} waiting", report.transactions, report.pending))?;
+        if report.pruned_below > 0 {
+            let (bodies, below) = (report.bodies_pruned, report.pruned_below);
+            say(format_args!("pruned       {bodies} bodies below height {below}: there the state is taken as stored"))?;
+        }
         say(format_args!("state hash   {}", report.state_hash))?;
         say(format_args!("differences  {}", report.differences))?;
     }
@@ -362,6 +370,7 @@ async fn status(args: &AskArgs) -> Result<()> {
             "sync": sync, "chain": genesis.chain_id(), "name": genesis.name, "kind": genesis.kind, "height": tip.height,
             "hash": tip.hash, "time_ms": tip.time_ms, "work": format!("{:#x}", tip.work),
             "final_height": tip.final_height, "pending": tip.pending, "alarm": tip.alarm,
+            "pruned_below": tip.pruned_below,
         }));
     }
     say(format_args!("chain   {} ({}, {})", genesis.chain_id(), genesis.name, genesis.kind.name()))?;
@@ -369,6 +378,9 @@ async fn status(args: &AskArgs) -> Result<()> {
     let last = tip.final_height.map_or_else(|| "none yet".to_owned(), |height| height.to_string());
     say(format_args!("final   {last} (quorum {} of {} members)", genesis.quorum, genesis.members.len()))?;
     say(format_args!("waiting {} transactions", tip.pending))?;
+    if tip.pruned_below > 0 {
+        say(format_args!("pruned  bodies below height {}", tip.pruned_below))?;
+    }
     if let Some(sync) = sync {
         let word = if sync.reason == "clock" { "ALARM  " } else { "sync   " };
         say(format_args!("{word} {} (for {} s)", sync.text, sync.lasting.as_secs()))?;

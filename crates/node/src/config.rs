@@ -1,6 +1,7 @@
 //! What an operator sets. Unknown fields are refused; every default is printed by `… config`; no secret stands here.
 
-use blockhie_core::limits::MAX_MEMPOOL_TRANSACTIONS;
+use blockhie_core::limits::{MAX_MEMPOOL_TRANSACTIONS, MIN_PRUNE_DEPTH};
+use blockhie_core::{Keep, PublicKey};
 use blockhie_store::StoreConfig;
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +45,10 @@ pub struct Config {
     pub sender_rate: u32,
     /// Below this many free bytes on the data folder's disk the node stops mining and accepting, and keeps serving.
     pub low_water_bytes: u64,
+    /// Drops the bodies of what was committed more than so many blocks below the tip, and is final; 0: keeps all.
+    pub prune_below_depth: u64,
+    /// Keys of senders whose bodies are kept all the same, 64 hex digits each.
+    pub prune_keep_senders: Vec<String>,
     /// Serves and asks peers by the frozen contract alone, without `blockhie.v1.Peer`.
     pub frozen_contract_only: bool,
     /// Address of the Prometheus endpoint; empty: none.
@@ -67,6 +72,8 @@ impl Default for Config {
             mempool_transactions: MAX_MEMPOOL_TRANSACTIONS,
             sender_rate: DEFAULT_SENDER_RATE,
             low_water_bytes: 256 << 20,
+            prune_below_depth: 0,
+            prune_keep_senders: Vec::new(),
             frozen_contract_only: false,
             metrics: String::new(),
             store: StoreConfig::default(),
@@ -138,7 +145,28 @@ impl Config {
         if self.sender_rate == 0 {
             return Err(value("sender_rate", "at least 1", self.sender_rate));
         }
+        self.keep()?;
         self.store.check().map_err(|error| value("store", "budgets that RocksDB can work with", error))
+    }
+
+    /// What pruning keeps; `None`: nothing is pruned.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`].
+    pub fn keep(&self) -> Result<Option<Keep>, ConfigError> {
+        let key = |text: &String| {
+            let refused = |_| value("prune_keep_senders", "public keys of 64 hex digits", format!("{text:?}"));
+            text.parse::<PublicKey>().map_err(refused)
+        };
+        let senders = self.prune_keep_senders.iter().map(key).collect::<Result<_, _>>()?;
+        match self.prune_below_depth {
+            0 => Ok(None),
+            depth if depth < MIN_PRUNE_DEPTH => {
+                let expected = format!("0 (keep all), or at least {MIN_PRUNE_DEPTH}");
+                Err(value("prune_below_depth", expected, depth))
+            }
+            depth => Ok(Some(Keep { depth, senders })),
+        }
     }
 
     /// A file with every default and what it means.
@@ -147,6 +175,9 @@ impl Config {
         let text = toml::to_string(self).expect("plain values have a TOML form");
         let names = blockhie_packing::POLICY_NAMES.join(", ");
         let packing = format!("which waiting transactions go into a block: {names}");
+        let prune = format!(
+            "blocks below the tip from which on bodies of final transactions are dropped, at least {MIN_PRUNE_DEPTH}; 0: keep all"
+        );
         let notes = [
             ("listen", "address of gRPC: peers and clients. Open it to members only"),
             ("peers", "nodes to keep a connection to, \"host:port\""),
@@ -160,6 +191,8 @@ impl Config {
             ("mempool_transactions", "waiting transactions at most"),
             ("sender_rate", "transactions a second that one sender may hand in; ten times as many at once"),
             ("low_water_bytes", "free bytes below which the node stops mining and accepting, and keeps serving"),
+            ("prune_below_depth", prune.as_str()),
+            ("prune_keep_senders", "public keys of senders whose bodies are kept all the same"),
             ("frozen_contract_only", "serve and ask peers by the frozen contract alone (slower to catch up)"),
             ("metrics", "address of the Prometheus endpoint /metrics; empty: none"),
             ("block_cache_bytes", "RocksDB: bytes for what was read from disk"),
@@ -216,6 +249,9 @@ mod tests {
             "node_index = 2",
             "mempool_transactions = 0",
             "sender_rate = 0",
+            "prune_below_depth = 1279",
+            "prune_below_depth = -1",
+            "prune_keep_senders = [\"north\"]",
             "[store]\nmax_open_files = 1",
         ] {
             let error = Config::from_toml(text).unwrap_err().to_string();

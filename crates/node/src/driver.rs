@@ -253,7 +253,25 @@ impl Driver {
                 event
             }
         };
+        let is_tick = matches!(event, Event::Tick);
         turn.actions.extend(self.engine.handle(event, now));
+        if is_tick && self.refusing.store.is_none() {
+            self.prune();
+        }
+    }
+
+    /// The next step of pruning, where this node does that. On a full disk, too: it makes room.
+    fn prune(&mut self) {
+        let ledger = self.engine.ledger_mut();
+        match ledger.prune() {
+            Ok(0) => {}
+            Ok(bodies) => {
+                counter!("blockhie_pruned_bodies_total").increment(bodies);
+                let below = ledger.tip().pruned_below;
+                self.housekeeping.tell_pruned(below);
+            }
+            Err(error) => tracing::error!(%error, "pruning stands still"),
+        }
     }
 
     /// One synced batch, then the tip, then the actions: whoever is answered finds what the answer says.
@@ -314,6 +332,7 @@ impl Driver {
         {
             gauge!("blockhie_height").set(tip.height as f64);
             gauge!("blockhie_pending").set(tip.pending as f64);
+            gauge!("blockhie_pruned_height").set(tip.pruned_below as f64);
         }
         self.tip.send_replace(tip.clone());
     }

@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 /// How often. A disk fills within seconds, and asking takes microseconds.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// How often it is said how far bodies are pruned: each new block moves it.
+const TELL_PRUNED: Duration = Duration::from_secs(60);
+
 /// Answers how many bytes are free.
 type Probe = Box<dyn Fn() -> Result<u64, StoreError> + Send>;
 
@@ -17,17 +20,27 @@ pub(crate) struct Housekeeping {
     /// What asks for free space, and the least bytes: the low-water mark. Without it nothing is watched.
     disk: Option<(Probe, u64)>,
     looked: Option<Instant>,
+    /// When it was last said how far bodies are pruned.
+    told_pruned: Option<Instant>,
 }
 
 impl Housekeeping {
     pub(crate) fn new(store: Arc<dyn Store>, disk: Option<(Probe, u64)>) -> Self {
-        Self { store, disk, looked: None }
+        Self { store, disk, looked: None, told_pruned: None }
     }
 
     /// Of a node whose data lies in `folder`, if in any.
     pub(crate) fn of(store: Arc<dyn Store>, folder: Option<PathBuf>, least: u64) -> Self {
         let probe = |path: PathBuf| -> Probe { Box::new(move || blockhie_store::free_bytes(&path)) };
         Self::new(store, folder.map(|path| (probe(path), least)))
+    }
+
+    /// Says how far bodies are pruned, now and then.
+    pub(crate) fn tell_pruned(&mut self, below: u64) {
+        if self.told_pruned.is_none_or(|at| at.elapsed() >= TELL_PRUNED) {
+            self.told_pruned = Some(Instant::now());
+            tracing::info!(below, "bodies of what was committed below this height are pruned");
+        }
     }
 
     /// Whether it is time to [`Housekeeping::look`].

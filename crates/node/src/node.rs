@@ -9,7 +9,7 @@ use crate::quota::Quotas;
 use crate::services::Services;
 use crate::verifier::Verifier;
 use blockhie_core::{
-    Application, Genesis, Ledger, LedgerError, SecretKey, Store, StoreError, Tip, Transaction, TxHash, Verified,
+    Application, Genesis, Keep, Ledger, LedgerError, SecretKey, Store, StoreError, Tip, Transaction, TxHash, Verified,
     genesis_block,
 };
 use blockhie_engine::{Engine, EngineConfig, Event};
@@ -146,6 +146,7 @@ impl NodeBuilder {
             Ledger::open(self.store.clone(), Arc::new(ProofOfWork::new(&genesis)), self.application.clone())?;
         failpoint::reach("start.ledger");
         ledger.set_mempool_limit(self.config.mempool_transactions);
+        ledger.set_pruning(self.keep(&genesis)?)?;
         let remembered = self.store.snapshot().peers()?;
         let waiting = waiting(self.store.as_ref())?;
         let miner_key = self.miner_key(&genesis)?;
@@ -235,6 +236,19 @@ impl NodeBuilder {
         let server =
             tokio::spawn(blockhie_transport::serve_with(listener, services.clone(), services, self.limits, ended));
         Ok(Node { address, genesis, engine, tip, peers, stop, thread, server, metrics, metrics_address, sync })
+    }
+
+    /// What it prunes, if it does.
+    fn keep(&self, genesis: &Genesis) -> Result<Option<Keep>, NodeError> {
+        let keep = self.config.keep()?;
+        if keep.is_some() && genesis.is_open() {
+            return Err(NodeError::Config(ConfigError::Value {
+                field: "prune_below_depth",
+                expected: "0 on an open chain, where nothing becomes final".into(),
+                got: self.config.prune_below_depth.to_string(),
+            }));
+        }
+        Ok(keep)
     }
 
     /// The key to mine with, if this node mines.

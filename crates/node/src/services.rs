@@ -114,6 +114,17 @@ impl Services {
     fn read_tx(&self, hash: &TxHash) -> Result<Option<Transaction<Unverified>>, ServiceError> {
         let view = self.store.snapshot();
         let tx = query::transaction(view.as_ref(), hash).map_err(|error| store_error(&error))?;
+        if tx.is_none() {
+            let below = view.pruned().map_err(|error| store_error(&error))?.first_whole();
+            let position = view.tx_position(hash).map_err(|error| store_error(&error))?;
+            if let Some(height) = position.map(|position| position.height).filter(|height| *height < below) {
+                let text = format!(
+                    "transaction {hash}: committed at height {height}, and this node has pruned the bodies below {below}; \
+                     ask one that keeps them"
+                );
+                return Err(ServiceError::new(ErrorClass::NotFound, text));
+            }
+        }
         Ok(tx.map(Transaction::into_unverified))
     }
 

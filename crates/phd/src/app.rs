@@ -1,7 +1,7 @@
 //! What makes a transaction of the PHD-Chain void, and what one that is not void changes. The rows of the state are
 //! in [`crate::state`].
 
-use crate::payload::{Payload, Readings};
+use crate::payload::{DEVICE, Payload, RETIRE, Readings};
 use crate::state::{ENROLLED, RETIRED, device_row, segment_end, segment_row};
 use blockhie_core::{
     Application, ChainId, Genesis, Outcome, Position, Refused, State, StateRead, StoreError, Transaction, TxError,
@@ -101,5 +101,10 @@ impl Application for PhdApp {
             }
             Err(reason) => Outcome::Void(reason),
         })
+    }
+
+    /// Enrolments: whatever a device ever measured is shown with the proof of its own.
+    fn keeps(&self, tx: &Transaction<Verified>) -> bool {
+        matches!(tx.tx_type(), DEVICE | RETIRE)
     }
 }

@@ -66,6 +66,11 @@ pub fn plan(seed: u64, nodes: usize, chaos_ms: u64, interval_ms: u64) -> Vec<Fau
     let mut rng = Rng::stream(seed, "faults");
     let mut faults = Vec::new();
     let mut at_ms = QUIET_MS;
+    if rng.chance(500_000) && chaos_ms > 8 * QUIET_MS {
+        // A late joiner: it catches up while other things go wrong.
+        let trouble = Trouble::Crash(rng.index(nodes), CrashPoint::Idle);
+        faults.push(Fault { trouble, from_ms: QUIET_MS, until_ms: chaos_ms * (1 + rng.below(3)) / 4 });
+    }
     loop {
         at_ms += rng.exponential_ms(FAULT_EVERY_MS).max(1);
         if at_ms >= chaos_ms {
@@ -75,6 +80,8 @@ pub fn plan(seed: u64, nodes: usize, chaos_ms: u64, interval_ms: u64) -> Vec<Fau
         let mean_ms = match trouble {
             Trouble::Partition(_) | Trouble::OneWay(..) => 8 * interval_ms,
             Trouble::Pause(_) | Trouble::Clock(..) => 6_000,
+            // Long enough that who comes back catches up headers first.
+            Trouble::Crash(_, CrashPoint::Idle) => *rng.pick(&[2_000, 20 * interval_ms]),
             _ => 4_000,
         };
         let until_ms = (at_ms + 200 + rng.exponential_ms(mean_ms)).min(chaos_ms);

@@ -5,6 +5,7 @@
 //! says what goes wrong in a run, what is checked, and how a failure is replayed.
 
 pub mod app;
+pub mod attacks;
 pub mod chaos;
 mod check;
 pub mod faults;

@@ -73,6 +73,8 @@ bugs! {
     SiblingWeight, "sibling-weight", Inside, "a block gets the work of the siblings that it lists";
     SiblingAgain, "sibling-again", Inside, "what a sibling carries is committed although an ancestor committed it";
     AnySibling, "any-sibling", Inside, "a block may list any block that is held";
+    HeadersUnchecked, "headers-unchecked", Inside, "the work and the signatures of headers are believed";
+    ListUnmatched, "list-unmatched", Inside, "a block's list of transactions need not be that of its header";
     EqualTime, "equal-time", Inside, "a block may have its parent's time";
     BanHash, "ban-hash", Inside, "a bad outer signature condemns the hash";
     DoubleCommit, "double-commit", Inside, "a block may commit what an ancestor committed";

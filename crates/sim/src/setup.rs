@@ -39,6 +39,8 @@ pub struct NodeSetup {
     pub policy: &'static str,
     /// Transactions it takes into its mempool at most.
     pub mempool: usize,
+    /// Whether it speaks `blockhie.v1.Peer` beside the frozen contract.
+    pub speaks: bool,
     /// By how many ms its wall clock is ahead at the start.
     pub skew_ms: i64,
 }
@@ -181,6 +183,7 @@ fn draw_node(rng: &mut Rng) -> NodeSetup {
         byzantine: false,
         policy: blockhie_packing::POLICY_NAMES[rng.index(blockhie_packing::POLICY_NAMES.len())],
         mempool: if rng.chance(150_000) { 24 } else { 100_000 },
+        speaks: rng.chance(800_000),
         skew_ms: i64::try_from(rng.below(2_000)).expect("below 2,000") - 1_000,
     }
 }
@@ -214,7 +217,7 @@ fn draw_genesis(rng: &mut Rng, nodes: &[NodeSetup], work: Work, open: bool, evil
         genesis.spacing = u8::try_from(rng.index(most + 1)).expect("at most 3");
         // A quorum of few makes blocks final that a partition then abandons.
         let quorum =
-            if rng.chance(150_000) { 1 + rng.index(count / 2) } else { 1 + count / 2 + rng.index(count - count / 2) };
+            if rng.chance(250_000) { 1 + rng.index(count / 2) } else { 1 + count / 2 + rng.index(count - count / 2) };
         genesis.quorum = u8::try_from(quorum).expect("at most 7");
     }
     genesis

@@ -5,7 +5,7 @@
 use crate::planted::Bug;
 use crate::rng::Rng;
 use blockhie_core::app::{Entries, TxPosition};
-use blockhie_core::store::{Batch, HistoryNode, IndexRow, Meta, Op, PeerRow, SideKey, Undo};
+use blockhie_core::store::{Batch, CarriedKey, HistoryNode, IndexRow, Meta, Op, PeerRow, Pruned, SideKey, Undo};
 use blockhie_core::tx::StoredTx;
 use blockhie_core::{Block, BlockHash, Genesis, Hash32, MemoryStore, Store, StoreError, StoreRead, TxHash};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -174,6 +174,8 @@ impl StoreRead for FaultySnapshot<'_> {
         state_range(start: &[u8], end: Option<&[u8]>, limit: usize) -> Entries;
         listed(hash: &BlockHash) -> Option<u64>;
         side(key: &SideKey) -> Option<u64>;
+        carriers(txhash: &TxHash, limit: usize) -> Vec<BlockHash>;
+        pruned() -> Pruned;
         pending_since(hash: &TxHash) -> Option<u64>;
         pending(after: Option<&TxHash>, limit: usize) -> Vec<(TxHash, u64)>;
         peers() -> Vec<PeerRow>;
@@ -183,6 +185,7 @@ impl StoreRead for FaultySnapshot<'_> {
         tx_positions_page(after: Option<&TxHash>, limit: usize) -> Vec<(TxHash, TxPosition)>;
         listed_page(after: Option<&BlockHash>, limit: usize) -> Vec<(BlockHash, u64)>;
         side_page(after: Option<&SideKey>, limit: usize) -> Vec<(SideKey, u64)>;
+        carried_page(after: Option<&CarriedKey>, limit: usize) -> Vec<CarriedKey>;
         history_page(after: Option<(u8, u64)>, limit: usize) -> Vec<HistoryNode>;
     }
 

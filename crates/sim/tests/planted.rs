@@ -6,7 +6,7 @@ use blockhie_sim::{Choice, Violation, run_seed};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Seeds tried for a bug.
-const MOST: u64 = 60;
+const MOST: u64 = 100;
 
 /// The violations of a run; a panic is one, too.
 fn violations(seed: u64, choice: &Choice) -> Vec<Violation> {

@@ -4,7 +4,7 @@
 
 use crate::codec;
 use crate::errors;
-use blockhie_core::store::{IndexRow, Meta, PeerRow, SideKey, Undo};
+use blockhie_core::store::{CarriedKey, IndexRow, Meta, PeerRow, Pruned, SideKey, Undo};
 use blockhie_core::tx::StoredTx;
 use blockhie_core::{Block, BlockHash, Hash32, StoreError, TxHash, app::TxPosition};
 use bytes::Bytes;
@@ -33,6 +33,10 @@ pub(crate) const UNDO: Column<BlockHash, Undo> = Column::new("undo");
 pub(crate) const LISTED: Column<BlockHash, u64> = Column::new("listed");
 /// (height, hash) of a block kept beside the best chain → height of the tip when it came to stand there.
 pub(crate) const SIDE: Column<SideKey, u64> = Column::new("side");
+/// (txhash, hash) of a transaction and a block of `side` that carries it.
+pub(crate) const CARRIED: Column<CarriedKey, ()> = Column::new("carried");
+/// How far bodies are pruned.
+pub(crate) const PRUNED: Column<Only, Pruned> = Column::new("pruned");
 /// txhash → first seen in ms: the journal of the mempool.
 pub(crate) const PENDING: Column<TxHash, u64> = Column::new("pending");
 /// address → peer.
@@ -41,7 +45,7 @@ pub(crate) const PEERS: Column<String, PeerRow> = Column::new("peers");
 pub(crate) const META: Column<Only, Meta> = Column::new("meta");
 
 /// All names, in the order of `docs/store.md`.
-pub(crate) const NAMES: [&str; 13] = [
+pub(crate) const NAMES: [&str; 15] = [
     BLOCKS.name,
     INDEX.name,
     HEIGHTS.name,
@@ -52,10 +56,15 @@ pub(crate) const NAMES: [&str; 13] = [
     UNDO.name,
     LISTED.name,
     SIDE.name,
+    CARRIED.name,
+    PRUNED.name,
     PENDING.name,
     PEERS.name,
     META.name,
 ];
+
+/// Those that the first version did not have, and the version that brought them.
+pub(crate) const SINCE: [(&str, u32); 4] = [(LISTED.name, 2), (SIDE.name, 2), (CARRIED.name, 3), (PRUNED.name, 3)];
 
 /// Reads every entry of every column family once: each checksum, key and value. Answers how many there are.
 pub(crate) fn check_all(view: &View<'_>) -> Result<u64, StoreError> {
@@ -69,6 +78,8 @@ pub(crate) fn check_all(view: &View<'_>) -> Result<u64, StoreError> {
         + UNDO.check(view)?
         + LISTED.check(view)?
         + SIDE.check(view)?
+        + CARRIED.check(view)?
+        + PRUNED.check(view)?
         + PENDING.check(view)?
         + PEERS.check(view)?
         + META.check(view)?)
@@ -85,6 +96,29 @@ impl<'a> View<'a> {
     pub(crate) fn new(db: &'a DB, path: &'a Path) -> Self {
         Self { db, path, snapshot: db.snapshot() }
     }
+}
+
+/// How often rows were asked for and read, for the test that opening does not grow with the chain.
+pub(crate) mod reads {
+    #[cfg(test)]
+    thread_local! {
+        static READS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+    }
+
+    /// By this thread since the last call.
+    #[cfg(test)]
+    pub(crate) fn take() -> u64 {
+        READS.take()
+    }
+
+    #[cfg(test)]
+    pub(super) fn count(rows: u64) {
+        READS.set(READS.get() + rows);
+    }
+
+    #[cfg(not(test))]
+    #[inline(always)]
+    pub(super) const fn count(_: u64) {}
 }
 
 /// The key of a column family with one entry.
@@ -133,6 +167,16 @@ impl Key for (u64, Hash32) {
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (height, hash) = bytes.split_first_chunk::<8>()?;
         Some((u64::from_be_bytes(*height), Hash32::from_slice(hash).ok()?))
+    }
+}
+
+impl Key for (Hash32, Hash32) {
+    fn to_bytes(&self) -> Vec<u8> {
+        [self.0.0, self.1.0].concat()
+    }
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (txhash, block) = bytes.split_at_checked(32)?;
+        Some((Hash32::from_slice(txhash).ok()?, Hash32::from_slice(block).ok()?))
     }
 }
 
@@ -203,6 +247,7 @@ impl<K: Key, V: Serialize + DeserializeOwned> Column<K, V> {
 
     /// One value.
     pub(crate) fn get(&self, view: &View<'_>, key: &K) -> Result<Option<V>, StoreError> {
+        reads::count(1);
         let key = key.to_bytes();
         let found = view.snapshot.get_pinned_cf(self.family(view.db), &key);
         match found.map_err(|error| errors::rocks("read", view.path, error))? {
@@ -226,6 +271,7 @@ impl<K: Key, V: Serialize + DeserializeOwned> Column<K, V> {
         end: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<(K, V)>, StoreError> {
+        reads::count(1);
         let mut entries = Vec::new();
         if end.is_some_and(|end| end <= start) {
             return Ok(entries);
@@ -237,6 +283,7 @@ impl<K: Key, V: Serialize + DeserializeOwned> Column<K, V> {
         let mode = IteratorMode::From(start, Direction::Forward);
         for entry in view.snapshot.iterator_cf_opt(self.family(view.db), options, mode).take(limit) {
             let (key, value) = entry.map_err(|error| errors::rocks("read", view.path, error))?;
+            reads::count(1);
             entries.push((self.key(&key)?, self.value(&key, &value)?));
         }
         Ok(entries)
@@ -244,6 +291,7 @@ impl<K: Key, V: Serialize + DeserializeOwned> Column<K, V> {
 
     /// The highest key.
     pub(crate) fn last(&self, view: &View<'_>) -> Result<Option<K>, StoreError> {
+        reads::count(1);
         let mut entries = view.snapshot.iterator_cf(self.family(view.db), IteratorMode::End);
         match entries.next().transpose().map_err(|error| errors::rocks("read", view.path, error))? {
             Some((key, _)) => self.key(&key).map(Some),

@@ -8,7 +8,7 @@
 //! crate's own tests; elsewhere a point is an empty function. `docs/adr/0024-failpoints.md` says why this is our own.
 
 /// The points of this crate and of the node: (name, what has just happened).
-pub const POINTS: [(&str, &str); 39] = [
+pub const POINTS: [(&str, &str); 41] = [
     ("folder.made", "a folder is made, its name not synced"),
     ("file.begun", "a file is about to be written beside its place"),
     ("file.written", "it is written, not synced"),
@@ -27,6 +27,8 @@ pub const POINTS: [(&str, &str); 39] = [
     ("batch.begun", "a batch is about to be written"),
     ("batch.written", "it is in the log, not synced"),
     ("batch.synced", "it is synced, nobody was told"),
+    ("prune.begun", "a batch that prunes bodies is about to be written"),
+    ("prune.durable", "it is synced"),
     ("backup.begun", "a backup is about to be made"),
     ("backup.copied", "it has all files, not its marker"),
     ("backup.ready", "it is marked"),

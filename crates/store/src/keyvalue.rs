@@ -1,13 +1,20 @@
 //! A small durable map for a gateway's own records: the index of its vault, its outbox, its idempotency keys.
 
-use crate::config::StoreConfig;
+use crate::config::{StoreConfig, options};
 use crate::errors::rocks;
 use crate::failpoint;
+use crate::manifest::{self, Manifest, Noted};
 use crate::marker::{self, KEY_VALUE, State};
-use crate::rocks::{begin, open_database, write_synced};
+use crate::rocks::{begin, open_families, write_synced};
 use blockhie_core::StoreError;
-use rocksdb::{BottommostLevelCompaction, CompactOptions, DB, Direction, IteratorMode, ReadOptions, WriteBatch};
+use rocksdb::{
+    BottommostLevelCompaction, CompactOptions, DB, DEFAULT_COLUMN_FAMILY_NAME, Direction, IteratorMode, ReadOptions,
+    WriteBatch,
+};
 use std::path::{Path, PathBuf};
+
+/// The family of what the map keeps about itself: none of its user's keys meets it.
+const OWN: &str = "own";
 
 /// A key, and what it is set to; `None` removes it.
 pub type Change = (Vec<u8>, Option<Vec<u8>>);
@@ -21,6 +28,7 @@ pub type Entry = (Vec<u8>, Vec<u8>);
 pub struct KeyValue {
     db: DB,
     path: PathBuf,
+    manifest: Noted,
 }
 
 impl std::fmt::Debug for KeyValue {
@@ -36,7 +44,6 @@ impl KeyValue {
     /// [`StoreError::NotAStore`] when something else is there, [`StoreError::Version`], [`StoreError::Locked`],
     /// [`StoreError::Corrupt`], [`StoreError::Io`].
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let config = StoreConfig::small();
         let new = matches!(marker::look(path, KEY_VALUE)?, State::Nothing | State::Making);
         if new {
             begin("create a map", path, KEY_VALUE)?;
@@ -44,12 +51,21 @@ impl KeyValue {
         } else {
             marker::expect_ready(path, KEY_VALUE)?;
         }
-        let db = open_database(path, &config, &[], new)?;
+        let current = new || marker::version(path)? == KEY_VALUE.version;
+        let mut options = options(&StoreConfig::small(), new)?;
+        options.create_missing_column_families(new || !current);
+        let found = Manifest::of(path);
+        let map = Self { db: open_families(&options, path, &[OWN])?, path: path.to_owned(), manifest: Noted::new(OWN) };
+        manifest::check(&map.db, OWN, path, found)?;
+        // What opening wrote; a map that is only read from now on has it in the log, too.
+        map.put_all(Vec::new())?;
         if new {
             failpoint::reach("map.made");
+        }
+        if new || !current {
             marker::write(path, KEY_VALUE, State::Ready)?;
         }
-        Ok(Self { db, path: path.to_owned() })
+        Ok(map)
     }
 
     /// The value of `key`.
@@ -72,7 +88,10 @@ impl KeyValue {
                 None => batch.delete(key),
             }
         }
-        write_synced(&self.db, &self.path, batch)
+        let manifest = self.manifest.add(&self.db, &self.path, &mut batch);
+        write_synced(&self.db, &self.path, batch)?;
+        self.manifest.remember(manifest);
+        Ok(())
     }
 
     /// Takes what these keys held before they were removed or set anew out of the store's own files: RocksDB leaves old
@@ -82,8 +101,11 @@ impl KeyValue {
     /// # Errors
     /// [`StoreError::Io`]; calling again finishes it.
     pub fn scrub(&self, keys: &[&[u8]]) -> Result<(), StoreError> {
-        // The log that holds the old values goes once what it covers is in tables.
-        self.db.flush().map_err(|error| rocks("flush", &self.path, error))?;
+        // The log that holds the old values goes once all that it covers is in tables.
+        for name in [DEFAULT_COLUMN_FAMILY_NAME, OWN] {
+            let family = self.db.cf_handle(name).expect("opened with these families");
+            self.db.flush_cf(family).map_err(|error| rocks("flush", &self.path, error))?;
+        }
         failpoint::reach("map.flushed");
         let mut options = CompactOptions::default();
         options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);

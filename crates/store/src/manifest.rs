@@ -4,11 +4,11 @@
 //! fewer: RocksDB opens such a store, and what was in the others is missing without a word. So each batch after a change
 //! of the manifest says how long it was, once that length is durable; and opening refuses one that is shorter.
 //!
-//! The entry stands in RocksDB's `default` family, which nothing else uses. A store without it is not compared.
+//! The entry stands in a family of RocksDB that nothing else uses. A store without it is not compared.
 
 use crate::errors::rocks;
 use blockhie_core::StoreError;
-use rocksdb::{DB, IteratorMode, WriteBatch};
+use rocksdb::{ColumnFamily, DB, IteratorMode, WriteBatch};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -51,12 +51,16 @@ fn current(folder: &Path) -> Option<(u64, PathBuf)> {
     Some((name.strip_prefix("MANIFEST-")?.parse().ok()?, folder.join(name)))
 }
 
+fn own<'a>(db: &'a DB, family: &str) -> &'a ColumnFamily {
+    db.cf_handle(family).expect("opened with this family")
+}
+
 /// Refuses a database whose manifest was `found` so short, before RocksDB opened it, that it has lost something.
 ///
 /// # Errors
 /// [`StoreError::Corrupt`], also when the entry cannot be read.
-pub(crate) fn check(db: &DB, path: &Path, found: Option<Manifest>) -> Result<(), StoreError> {
-    let written = db.get(KEY).map_err(|error| rocks("read", path, error))?;
+pub(crate) fn check(db: &DB, family: &str, path: &Path, found: Option<Manifest>) -> Result<(), StoreError> {
+    let written = db.get_cf(own(db, family), KEY).map_err(|error| rocks("read", path, error))?;
     let written = written.and_then(|bytes| Manifest::from_bytes(&bytes));
     match (written, found) {
         (Some(written), Some(found)) if found < written => Err(StoreError::Corrupt {
@@ -72,37 +76,45 @@ pub(crate) fn check(db: &DB, path: &Path, found: Option<Manifest>) -> Result<(),
 ///
 /// # Errors
 /// [`StoreError::Corrupt`].
-pub(crate) fn verify(db: &DB, path: &Path) -> Result<(), StoreError> {
-    for entry in db.iterator(IteratorMode::Start) {
+pub(crate) fn verify(db: &DB, family: &str, path: &Path) -> Result<(), StoreError> {
+    for entry in db.iterator_cf(own(db, family), IteratorMode::Start) {
         entry.map_err(|error| rocks("read", path, error))?;
     }
     Ok(())
 }
 
 /// Remembers what the log says already.
-#[derive(Debug, Default)]
-pub(crate) struct Noted(Mutex<Option<Manifest>>);
+#[derive(Debug)]
+pub(crate) struct Noted {
+    family: &'static str,
+    written: Mutex<Option<Manifest>>,
+}
 
 impl Noted {
+    /// The entry in this family, which the database was opened with.
+    pub(crate) fn new(family: &'static str) -> Self {
+        Self { family, written: Mutex::default() }
+    }
+
     /// Adds the manifest's length to a batch if it changed. It is synced first: RocksDB may be between writing and
     /// syncing it, and a power cut must not make it shorter than what the log says. Answers what to
     /// [`Noted::remember`] once the batch is durable.
-    pub(crate) fn add(&self, folder: &Path, batch: &mut WriteBatch) -> Option<Manifest> {
+    pub(crate) fn add(&self, db: &DB, folder: &Path, batch: &mut WriteBatch) -> Option<Manifest> {
         let now = Manifest::of(folder)?;
-        if *self.0.lock().unwrap_or_else(PoisonError::into_inner) == Some(now) {
+        if *self.written.lock().unwrap_or_else(PoisonError::into_inner) == Some(now) {
             return None;
         }
         let (number, file) = current(folder)?;
         if number != now.number || File::open(file).and_then(|file| file.sync_all()).is_err() {
             return None; // the next batch tries again
         }
-        batch.put(KEY, now.to_bytes());
+        batch.put_cf(own(db, self.family), KEY, now.to_bytes());
         Some(now)
     }
 
     pub(crate) fn remember(&self, written: Option<Manifest>) {
         if written.is_some() {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = written;
+            *self.written.lock().unwrap_or_else(PoisonError::into_inner) = written;
         }
     }
 }

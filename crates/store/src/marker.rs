@@ -28,7 +28,7 @@ pub(crate) struct Kind {
 /// A [`crate::RocksStore`].
 pub(crate) const LEDGER: Kind = Kind { name: "ledger", version: FORMAT_VERSION, oldest: OLDEST_FORMAT_VERSION };
 /// A [`crate::KeyValue`].
-pub(crate) const KEY_VALUE: Kind = Kind { name: "keyvalue", version: 1, oldest: 1 };
+pub(crate) const KEY_VALUE: Kind = Kind { name: "keyvalue", version: 2, oldest: 1 };
 /// A [`crate::FolderBlobs`].
 pub(crate) const BLOBS: Kind = Kind { name: "blobs", version: 1, oldest: 1 };
 

@@ -1,8 +1,8 @@
 //! The ledger store on RocksDB.
 
 use crate::columns::{
-    self, BLOCKS, HEIGHTS, HISTORY_NODES, INDEX, LISTED, META, NAMES, Only, PEERS, PENDING, SIDE, STATE, TX_POSITIONS,
-    TXS, UNDO, View,
+    self, BLOCKS, CARRIED, HEIGHTS, HISTORY_NODES, INDEX, LISTED, META, NAMES, Only, PEERS, PENDING, PRUNED, SIDE,
+    SINCE, STATE, TX_POSITIONS, TXS, UNDO, View,
 };
 use crate::config::{StoreConfig, options};
 use crate::errors::{io, not_a_store, occupied, rocks};
@@ -40,8 +40,8 @@ impl RocksStore {
     pub fn create(path: &Path, genesis: &Genesis, config: &StoreConfig) -> Result<Self, StoreError> {
         begin("create a store", path, LEDGER)?;
         failpoint::reach("create.marked");
-        let db = open_database(path, config, &NAMES, true)?;
-        let store = Self { db, path: path.to_owned(), manifest: Noted::default() };
+        let db = open_families(&options(config, true)?, path, &NAMES)?;
+        let store = Self { db, path: path.to_owned(), manifest: Noted::new(DEFAULT_COLUMN_FAMILY_NAME) };
         failpoint::reach("create.made");
         store.commit(vec![Op::Meta(Meta::new(genesis))])?;
         failpoint::reach("create.genesis");
@@ -143,7 +143,7 @@ impl RocksStore {
     /// # Errors
     /// [`StoreError::Corrupt`] for the first that does not hold.
     pub fn verify(&self) -> Result<u64, StoreError> {
-        manifest::verify(&self.db, &self.path)?;
+        manifest::verify(&self.db, DEFAULT_COLUMN_FAMILY_NAME, &self.path)?;
         columns::check_all(&self.view())
     }
 
@@ -166,12 +166,15 @@ impl RocksStore {
     ) -> Result<Self, StoreError> {
         let mut options = options(config, false)?;
         options.create_missing_column_families(written < FORMAT_VERSION);
+        if written < FORMAT_VERSION {
+            expect_families(path, written)?;
+        }
         failpoint::reach("open.begun");
         let found = Manifest::of(path);
         let opened = failpoint::at_each_new_file("open.recovering", path, || open_families(&options, path, &NAMES));
-        let store = Self { db: opened?, path: path.to_owned(), manifest: Noted::default() };
+        let store = Self { db: opened?, path: path.to_owned(), manifest: Noted::new(DEFAULT_COLUMN_FAMILY_NAME) };
         failpoint::reach("open.recovered");
-        manifest::check(&store.db, path, found)?;
+        manifest::check(&store.db, DEFAULT_COLUMN_FAMILY_NAME, path, found)?;
         let view = store.view();
         let mut meta = view.meta()?;
         if !(written..=FORMAT_VERSION).contains(&meta.format_version) {
@@ -198,12 +201,40 @@ impl RocksStore {
         store.commit(Vec::new())?;
         failpoint::reach("open.checked");
         if meta.format_version < FORMAT_VERSION {
-            // What is new is empty in an older store.
+            // What is new is empty in an older store, or follows from what is there.
+            note_carried(&store)?;
             meta.format_version = FORMAT_VERSION;
             store.commit(vec![Op::Meta(meta)])?;
         }
         Ok(store)
     }
+}
+
+/// A store of an older version gets the families that are new; one that lacks others is damaged.
+fn expect_families(path: &Path, written: u32) -> Result<(), StoreError> {
+    let there = DB::list_cf(&Options::default(), path).map_err(|error| rocks("open", path, error))?;
+    let newer = |name: &str| SINCE.iter().any(|(new, since)| *new == name && *since > written);
+    match NAMES.iter().find(|name| !newer(name) && !there.iter().any(|there| there == *name)) {
+        None => Ok(()),
+        Some(name) => Err(StoreError::Corrupt {
+            what: format!("column family {name}"),
+            expected: format!("it in a store of version {written}"),
+            got: "none".into(),
+        }),
+    }
+}
+
+/// Notes what the blocks beside the best chain carry, as this version does when they come: one batch a block, and the same
+/// again where it was interrupted.
+fn note_carried(store: &RocksStore) -> Result<(), StoreError> {
+    let mut after = None;
+    while let Some((key, _)) = store.view().side_page(after.as_ref(), 1)?.pop() {
+        if let Some(block) = store.view().block(&key.1)? {
+            store.commit(block.txhashes.iter().map(|txhash| Op::Carried((*txhash, key.1), true)).collect())?;
+        }
+        after = Some(key);
+    }
+    Ok(())
 }
 
 /// The entries that one tip change writes must be of one batch: a medium that lost part of one shows here.
@@ -233,11 +264,18 @@ impl Store for RocksStore {
 
     fn commit(&self, batch: Batch) -> Result<(), StoreError> {
         let mut writes = WriteBatch::default();
+        let prunes = batch.iter().any(|op| matches!(op, Op::Pruned(_)));
         for op in batch {
             self.add(&mut writes, op)?;
         }
-        let manifest = self.manifest.add(&self.path, &mut writes);
+        let manifest = self.manifest.add(&self.db, &self.path, &mut writes);
+        if prunes {
+            failpoint::reach("prune.begun");
+        }
         write_synced(&self.db, &self.path, writes)?;
+        if prunes {
+            failpoint::reach("prune.durable");
+        }
         self.manifest.remember(manifest);
         Ok(())
     }
@@ -257,11 +295,14 @@ impl RocksStore {
             Op::Height(height, hash) => HEIGHTS.set(db, batch, &height, hash.as_ref()),
             Op::HistoryNode(level, index, hash) => HISTORY_NODES.set(db, batch, &(level, index), hash.as_ref()),
             Op::PutTx(tx) => TXS.put(db, batch, &tx.hash, &tx),
+            Op::DropTx(hash) => TXS.set(db, batch, &hash, None),
             Op::TxPosition(hash, position) => TX_POSITIONS.set(db, batch, &hash, position.as_ref()),
             Op::State(key, value) => STATE.set(db, batch, &key, value.map(Bytes::from).as_ref()),
             Op::Undo(hash, undo) => UNDO.set(db, batch, &hash, undo.as_ref()),
             Op::Listed(hash, height) => LISTED.set(db, batch, &hash, height.as_ref()),
             Op::Side(key, since) => SIDE.set(db, batch, &key, since.as_ref()),
+            Op::Carried(key, carried) => CARRIED.set(db, batch, &key, carried.then_some(&())),
+            Op::Pruned(pruned) => PRUNED.put(db, batch, &Only, &pruned),
             Op::Pending(hash, since) => PENDING.set(db, batch, &hash, since.as_ref()),
             Op::Peer(address, row) => PEERS.set(db, batch, &address, row.as_ref()),
             Op::Meta(meta) => META.put(db, batch, &Only, &meta),
@@ -284,11 +325,7 @@ pub(crate) fn begin(action: &'static str, path: &Path, kind: Kind) -> Result<(),
 ///
 /// It is named so that it gets our options too. With its own, of 64 MiB a write buffer, RocksDB would wait for 64 MiB
 /// of free space before it writes again after a full disk.
-pub(crate) fn open_database(path: &Path, config: &StoreConfig, names: &[&str], create: bool) -> Result<DB, StoreError> {
-    open_families(&options(config, create)?, path, names)
-}
-
-fn open_families(options: &Options, path: &Path, names: &[&str]) -> Result<DB, StoreError> {
+pub(crate) fn open_families(options: &Options, path: &Path, names: &[&str]) -> Result<DB, StoreError> {
     let names = [DEFAULT_COLUMN_FAMILY_NAME].iter().chain(names);
     let families = names.map(|name| (*name, options.clone()));
     DB::open_cf_with_opts(options, path, families).map_err(|error| rocks("open", path, error))

@@ -1,11 +1,11 @@
 //! Reading: a RocksDB snapshot behind the core's trait.
 
 use crate::columns::{
-    BLOCKS, Column, HEIGHTS, HISTORY_NODES, INDEX, Key, LISTED, META, Only, PEERS, PENDING, SIDE, STATE, TX_POSITIONS,
-    TXS, UNDO, View,
+    BLOCKS, CARRIED, Column, HEIGHTS, HISTORY_NODES, INDEX, Key, LISTED, META, Only, PEERS, PENDING, PRUNED, SIDE,
+    STATE, TX_POSITIONS, TXS, UNDO, View,
 };
 use blockhie_core::app::TxPosition;
-use blockhie_core::store::{IndexRow, Meta, PeerRow, SideKey, Undo};
+use blockhie_core::store::{CarriedKey, IndexRow, Meta, PeerRow, Pruned, SideKey, Undo};
 use blockhie_core::tx::StoredTx;
 use blockhie_core::{Block, BlockHash, Hash32, StoreError, StoreRead, TxHash};
 use serde::{Serialize, de::DeserializeOwned};
@@ -68,6 +68,15 @@ impl StoreRead for View<'_> {
     fn side(&self, key: &SideKey) -> Result<Option<u64>, StoreError> {
         SIDE.get(self, key)
     }
+    fn carriers(&self, txhash: &TxHash, limit: usize) -> Result<Vec<BlockHash>, StoreError> {
+        // The least byte string above all 64 bytes that begin with the hash.
+        let end = [txhash.0.as_slice(), &[0xff; 32], &[0]].concat();
+        let entries = CARRIED.range(self, &txhash.0, Some(&end), limit)?;
+        Ok(entries.into_iter().map(|((_, block), ())| block).collect())
+    }
+    fn pruned(&self) -> Result<Pruned, StoreError> {
+        Ok(PRUNED.get(self, &Only)?.unwrap_or_default())
+    }
     fn pending_since(&self, hash: &TxHash) -> Result<Option<u64>, StoreError> {
         PENDING.get(self, hash)
     }
@@ -98,6 +107,9 @@ impl StoreRead for View<'_> {
     }
     fn side_page(&self, after: Option<&SideKey>, limit: usize) -> Result<Vec<(SideKey, u64)>, StoreError> {
         SIDE.page(self, after, limit)
+    }
+    fn carried_page(&self, after: Option<&CarriedKey>, limit: usize) -> Result<Vec<CarriedKey>, StoreError> {
+        Ok(CARRIED.page(self, after, limit)?.into_iter().map(|(key, ())| key).collect())
     }
     fn history_page(&self, after: Option<(u8, u64)>, limit: usize) -> Result<Vec<((u8, u64), Hash32)>, StoreError> {
         HISTORY_NODES.page(self, after.as_ref(), limit)

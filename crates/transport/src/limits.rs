@@ -72,6 +72,11 @@ pub const COST_NOT_YET: u32 = 2;
 pub const DEBT_PAUSE: Duration = Duration::from_secs(1);
 /// Requests in debt after which the connection is closed.
 pub const MAX_IN_DEBT: u32 = 64;
+/// How long no connection is taken of a host of which one was closed for that. The work that its next ones make is not
+/// worth their few good messages; a program that is repaired meanwhile does not wait for long.
+pub const CUT_OFF: Duration = Duration::from_secs(60);
+/// Each time is twice as long as the one before, up to this: as long as a ban. After as long without, all is forgiven.
+pub const MAX_CUT_OFF: Duration = Duration::from_secs(3_600);
 /// Addresses whose new connections are counted, at most. Beyond, those that did nothing lately are forgotten.
 pub const MAX_ARRIVALS: usize = 4_096;
 

@@ -26,12 +26,14 @@ pub(crate) struct Habits {
     pub(crate) commits_after: usize,
     /// Of so many transactions the last one is void; 0: none.
     pub(crate) voids: usize,
+    /// Below this height it has pruned all bodies.
+    pub(crate) pruned_below: u64,
 }
 
 impl Habits {
     /// A good one, which commits nothing.
     pub(crate) fn of(kind: ChainKind) -> Self {
-        Self { kind, forgets: 0, refuses: 0, commits_after: usize::MAX, voids: 0 }
+        Self { kind, forgets: 0, refuses: 0, commits_after: usize::MAX, voids: 0, pruned_below: 0 }
     }
 }
 
@@ -116,6 +118,7 @@ impl LedgerService for Node {
             final_height: Some(2),
             pending: 4,
             alarm: None,
+            pruned_below: self.habits.pruned_below,
         };
         ready(Ok(tip)).boxed()
     }
@@ -124,7 +127,8 @@ impl LedgerService for Node {
     }
     fn transaction(&self, hash: TxHash) -> Answer<'_, Option<Transaction<Unverified>>> {
         let known = self.known.lock().unwrap();
-        ready(Ok(known.transactions.get(&hash).map(|(_, tx)| tx.clone()))).boxed()
+        let kept = known.transactions.get(&hash).filter(|_| self.habits.pruned_below == 0);
+        ready(Ok(kept.map(|(_, tx)| tx.clone()))).boxed()
     }
     fn block(&self, query: BlockQuery) -> Answer<'_, Option<UncheckedBlock>> {
         let block = UncheckedBlock {
@@ -257,6 +261,22 @@ fn a_node_is_asked_for_tip_blocks_and_transactions() {
         let json = ask(&["chain", "tx", &hash, "--node", "NODE", "--json"]).expect(0).json();
         assert_eq!((json["state"].as_str(), json["transaction"]["type"].as_i64()), (Some("submitted"), Some(1)));
     }
+}
+
+#[test]
+fn a_node_that_has_pruned_a_transaction_says_so() {
+    let nodes = Nodes::start(Habits { commits_after: 0, pruned_below: 2, ..Habits::of(ChainKind::Emr) }, &[7]);
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("list");
+    let list = list.to_str().unwrap();
+    nodes.ask(&["load", "--node", "NODE", "--tps", "1", "--seconds", "1", "--acks", list]).expect(0);
+    let hash = std::fs::read_to_string(list).unwrap().lines().last().unwrap().to_owned();
+    let told = nodes.ask(&["chain", "tx", &hash, "--node", "NODE"]).expect(0).stdout;
+    assert!(told.contains("in block 1") && told.contains("this node has pruned what it says"), "{told}");
+    let json = nodes.ask(&["chain", "tx", &hash, "--node", "NODE", "--json"]).expect(0).json();
+    assert_eq!((json["pruned"].as_bool(), json["transaction"].is_null()), (Some(true), true));
+    let tip = nodes.ask(&["chain", "tip", "--node", "NODE"]).expect(0).stdout;
+    assert!(tip.contains("pruned   bodies below height 2"), "{tip}");
 }
 
 #[test]

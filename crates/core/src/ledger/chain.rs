@@ -10,7 +10,7 @@ use crate::crypto::PublicKey;
 use crate::error::BlockError;
 use crate::limits::MAX_RETRIED;
 use crate::staged::{BlockState, Changes};
-use crate::store::{IndexRow, Judgement, SideKey, StoreError, StoreRead, Undo};
+use crate::store::{IndexRow, Judgement, StoreError, StoreRead, Undo};
 use crate::tx::{Transaction, Verified};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,7 +43,21 @@ impl Ledger {
             }
             Checked::Sound(sound) => *sound,
         };
-        let (hash, row) = self.stage_sound(sound);
+        let (hash, row) = self.stage_sound(sound)?;
+        let key = (row.height, hash);
+        self.arriving = Some(hash);
+        let result = self.choose(hash, row, now_ms);
+        self.arriving = None;
+        if self.staged.side.get(&key).copied().flatten().is_some()
+            && let Some(block) = self.staged.blocks.get(&hash).cloned().flatten()
+        {
+            self.carry(&block, true);
+        }
+        result
+    }
+
+    /// Whether a block that has just come is followed.
+    fn choose(&mut self, hash: BlockHash, row: IndexRow, now_ms: u64) -> Result<Imported, BlockError> {
         if row.judgement == Judgement::NotValid {
             return Err(judged_before(hash));
         }
@@ -62,19 +76,24 @@ impl Ledger {
         now_ms: u64,
     ) -> Result<(), BlockError> {
         if let Checked::Sound(sound) = self.check(block, bodies, now_ms)? {
-            self.stage_sound(*sound);
+            let block = sound.block.clone();
+            self.stage_sound(*sound)?;
+            self.carry(&block, true);
         }
         Ok(())
     }
 
-    fn stage_sound(&mut self, sound: SoundBlock) -> (BlockHash, IndexRow) {
-        let SoundBlock { block, row, new_bodies } = sound;
+    fn stage_sound(&mut self, sound: SoundBlock) -> Result<(BlockHash, IndexRow), StoreError> {
+        let SoundBlock { block, row, mut new_bodies } = sound;
         let hash = block.hash;
-        self.staged.txs.extend(new_bodies.into_iter().map(|tx| (tx.hash, tx)));
+        if self.tip.pruned_below > 0 {
+            self.forget_pruned(&mut new_bodies)?;
+        }
+        self.staged.txs.extend(new_bodies.into_iter().map(|tx| (tx.hash, Some(tx))));
         self.staged.blocks.insert(hash, Some(block));
         self.staged.index.insert(hash, row.clone());
         self.staged.side.insert((row.height, hash), Some(self.tip.height));
-        (hash, row)
+        Ok((hash, row))
     }
 
     /// Makes a block that is kept, with more work than the tip, the new tip. When the medium fails half-way, the block
@@ -128,6 +147,7 @@ impl Ledger {
     fn reorganise(&mut self, target: BlockHash, now_ms: u64) -> Result<Imported, BlockError> {
         let (staged, tip) = (self.staged.clone(), self.tip.clone());
         let (fork_height, branch) = self.branch_to(target)?;
+        self.check_above_pruned(target, fork_height)?;
         self.check_held(&branch)?;
         let (committed, abandoned) = match self.switch(fork_height, &branch, now_ms) {
             Ok(done) => done,
@@ -235,19 +255,11 @@ impl Ledger {
             let order = through.chain(block.txhashes.iter().map(|txhash| (*txhash, None)));
             let mut state = BlockState::new(&view);
             for (index, (txhash, via_sibling)) in order.enumerate() {
-                let stored = view.tx(&txhash)?.ok_or_else(|| missing("txs", &txhash))?;
                 let index = u32::try_from(index).expect("at most 40,000 transactions");
                 let position = Position { height: row.height, time_ms: row.time_ms, index };
-                let outcome = self.application.apply(&Transaction::from_stored(stored), position, &mut state)?;
-                let void = match outcome {
-                    Outcome::Applied => {
-                        state.keep();
-                        None
-                    }
-                    Outcome::Void(reason) => {
-                        state.discard();
-                        Some(reason)
-                    }
+                let void = match self.taken.get(&txhash) {
+                    Some(void) => void.clone(),
+                    None => self.apply_one(&view, &txhash, position, &mut state)?,
                 };
                 let first_seen_ms = view.pending_since(&txhash)?;
                 let (height, block) = (row.height, block.hash);
@@ -255,8 +267,28 @@ impl Ledger {
             }
             state.finish()?
         };
-        let siblings: Vec<_> = siblings.iter().map(|sibling| (sibling.header.height, sibling.hash)).collect();
         self.stage_applied(block, row, changes, positions, &siblings)
+    }
+
+    /// Applies a transaction whose body is here; answers why it is void, if it is.
+    fn apply_one(
+        &self,
+        view: &dyn StoreRead,
+        txhash: &TxHash,
+        position: Position,
+        state: &mut BlockState<'_>,
+    ) -> Result<Option<String>, StoreError> {
+        let stored = view.tx(txhash)?.ok_or_else(|| missing("txs", txhash))?;
+        match self.application.apply(&Transaction::from_stored(stored), position, state)? {
+            Outcome::Applied => {
+                state.keep();
+                Ok(None)
+            }
+            Outcome::Void(reason) => {
+                state.discard();
+                Ok(Some(reason))
+            }
+        }
     }
 
     fn stage_applied(
@@ -265,13 +297,14 @@ impl Ledger {
         row: IndexRow,
         changes: Changes,
         positions: Vec<(TxHash, TxPosition)>,
-        siblings: &[SideKey],
+        siblings: &[Block],
     ) -> Result<Vec<TxHash>, StoreError> {
         // All reads come first: if one fails, nothing was staged.
         let parent = self.index_row(&row.parent)?;
         let mut meta = self.view().meta()?;
         meta.tip = Some(block.hash);
-        let is_member = block.miner().is_ok_and(|miner| self.genesis.member_index(&miner).is_some());
+        let miner = self.genesis.miner_key(&row.miner);
+        let is_member = miner.is_ok_and(|miner| self.genesis.member_index(&miner).is_some());
         let miner_seen = if is_member { meta.last_seen.insert(row.miner, row.height) } else { None };
         self.show_last_seen(&meta)?;
         self.staged.meta = Some(meta);
@@ -284,9 +317,13 @@ impl Ledger {
         self.staged.undo.insert(block.hash, Some(undo));
         self.staged.heights.insert(row.height, Some(block.hash));
         self.staged.side.insert((row.height, block.hash), None);
-        for key in siblings {
-            self.staged.listed.insert(key.1, Some(row.height));
-            self.staged.side.insert(*key, None);
+        if self.arriving != Some(block.hash) {
+            self.carry(block, false);
+        }
+        for sibling in siblings {
+            self.staged.listed.insert(sibling.hash, Some(row.height));
+            self.staged.side.insert((sibling.header.height, sibling.hash), None);
+            self.carry(sibling, false);
         }
         for (hash, position) in positions {
             self.staged.positions.insert(hash, Some(position));
@@ -306,12 +343,13 @@ impl Ledger {
         let parent = self.index_row(&row.parent)?;
         let undo = self.view().undo(&hash)?.ok_or_else(|| missing("undo", &hash))?;
         let block = self.view().block(&hash)?.ok_or_else(|| missing("blocks", &hash))?;
-        for sibling in block.siblings {
-            let of = self.index_row(&sibling)?;
-            self.staged.listed.insert(sibling, None);
-            self.staged.side.insert((of.height, sibling), Some(height));
+        for sibling in self.siblings_of(&block.siblings)? {
+            self.staged.listed.insert(sibling.hash, None);
+            self.staged.side.insert((sibling.header.height, sibling.hash), Some(height));
+            self.carry(&sibling, true);
         }
         self.staged.side.insert((height, hash), Some(height));
+        self.carry(&block, true);
         self.staged.state.extend(undo.state);
         for txhash in undo.transactions {
             let view = self.view();
@@ -346,7 +384,7 @@ impl Ledger {
         self.staged.index.insert(hash, row);
     }
 
-    fn raise_alarm(&mut self, height: Option<u64>) -> Result<(), StoreError> {
+    pub(super) fn raise_alarm(&mut self, height: Option<u64>) -> Result<(), StoreError> {
         let mut meta = self.view().meta()?;
         meta.alarm = height;
         self.staged.meta = Some(meta);

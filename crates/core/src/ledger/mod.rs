@@ -7,11 +7,13 @@ mod chain;
 mod check;
 mod headers;
 mod planted;
+mod prune;
 mod siblings;
 mod side;
 mod template;
 
 pub use headers::{HeaderTip, UncheckedHeader};
+pub use prune::Keep;
 pub use template::TemplateRequest;
 
 use crate::app::Application;
@@ -26,16 +28,19 @@ use crate::mempool::Mempool;
 use crate::merkle::{Peaks, head};
 use crate::query::{self, Tip};
 use crate::receipt::Receipt;
+use crate::signatures::Signatures;
 use crate::staged::{Staged, StateOf, View};
 use crate::store::{IndexRow, Judgement, Meta, SideKey, Store, StoreError, StoreRead};
 use crate::tx::{Transaction, Verified};
 use primitive_types::U256;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 /// Hashes of unsound blocks remembered, so that they are not judged again. 32 bytes each: 2 MiB.
 const MAX_UNSOUND: usize = 65_536;
+/// Good signatures of blocks remembered: more than the blocks that are fetched ahead along checked headers, 400 KiB.
+const MAX_SIGNATURES: usize = 4_096;
 /// Tips a subscriber may lag behind before it is dropped; it reads [`Ledger::tip`] and subscribes anew.
 const SUBSCRIBER_BACKLOG: usize = 1_024;
 /// Entries read at once from the mempool's journal when opening.
@@ -87,6 +92,13 @@ pub struct Ledger {
     subscribers: Vec<SyncSender<Tip>>,
     /// The last block beside the best chain that was looked at whether it is to be dropped.
     side_cursor: Option<SideKey>,
+    /// The block that is being imported: what it carries is not in `carried` yet.
+    arriving: Option<BlockHash>,
+    /// How deep below the tip bodies are pruned, and which are kept all the same; `None`: none is pruned.
+    pruning: Option<Keep>,
+    /// For fsck: committed transactions whose bodies are pruned, and why each is void, if it is.
+    taken: BTreeMap<TxHash, Option<String>>,
+    signatures: Arc<Signatures>,
     #[cfg(feature = "planted")]
     planted: Option<&'static str>,
 }
@@ -142,6 +154,7 @@ impl Ledger {
             final_height: None,
             pending: 0,
             alarm: meta.alarm,
+            pruned_below: store.snapshot().pruned()?.first_whole(),
         };
         let mut ledger = Self {
             store,
@@ -156,6 +169,10 @@ impl Ledger {
             unsound_order: VecDeque::new(),
             subscribers: Vec::new(),
             side_cursor: None,
+            arriving: None,
+            pruning: None,
+            taken: BTreeMap::new(),
+            signatures: Arc::new(Signatures::new(MAX_SIGNATURES)),
             #[cfg(feature = "planted")]
             planted: None,
         };
@@ -167,6 +184,15 @@ impl Ledger {
         ledger.read_journal()?;
         ledger.commit()?;
         Ok(ledger)
+    }
+
+    /// Remembers good signatures of blocks together with whoever shares this.
+    pub fn share_signatures(&mut self, signatures: Arc<Signatures>) {
+        self.signatures = signatures;
+    }
+
+    pub(crate) fn signatures(&self) -> &Signatures {
+        &self.signatures
     }
 
     fn stage_genesis(&mut self, mut meta: Meta) -> Result<BlockHash, StoreError> {
@@ -313,7 +339,7 @@ impl Ledger {
         self.application.validate(&tx)?;
         self.application.admit(&tx, &StateOf(&self.view()))??;
         self.mempool.check_room(&tx)?;
-        self.staged.txs.insert(hash, tx.to_stored());
+        self.staged.txs.insert(hash, Some(tx.to_stored()));
         self.staged.pending.insert(hash, Some(now_ms));
         self.mempool.insert(tx, now_ms);
         self.tip.pending = self.mempool.len();

@@ -113,6 +113,9 @@ impl Ledger {
             for hash in &void {
                 for dropped in self.mempool.park(hash) {
                     self.staged.pending.insert(dropped, None);
+                    if !self.is_needed(&dropped, None)? {
+                        self.staged.txs.insert(dropped, None);
+                    }
                 }
             }
             self.tip.pending = self.mempool.len();

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 mod headers;
 mod medium;
 mod parked;
+mod prune;
 mod siblings;
 mod waits;
 

@@ -48,12 +48,14 @@ impl BlockWaits {
 }
 
 /// Waits of the transactions that the newest `blocks` blocks committed, and of at most `most` that wait. Where these
-/// blocks hold more than `most` transactions there are fewer blocks, but the newest is always among them.
+/// blocks hold more than `most` transactions there are fewer blocks, but the newest is always among them; so there are
+/// where bodies are pruned.
 ///
 /// # Errors
 /// The store's.
 pub fn waits(view: &dyn StoreRead, blocks: u32, most: usize, now_ms: u64) -> Result<Waits, StoreError> {
     let (mut found, mut total) = (Vec::new(), 0usize);
+    let first_whole = view.pruned()?.first_whole();
     let mut next = view.meta()?.tip;
     while let Some(hash) = next.filter(|_| found.len() < usize::try_from(blocks).unwrap_or(usize::MAX)) {
         let block = block_waits(view, &hash)?;
@@ -61,7 +63,8 @@ pub fn waits(view: &dyn StoreRead, blocks: u32, most: usize, now_ms: u64) -> Res
         if total > most && !found.is_empty() {
             break;
         }
-        next = if block.height > 0 { view.hash_at(block.height - 1)? } else { None };
+        // What the pruned ones claimed is gone.
+        next = if block.height > first_whole { view.hash_at(block.height - 1)? } else { None };
         found.push(block);
     }
     found.reverse();

@@ -2,7 +2,7 @@
 //!
 //! It panics where a store does not conform: call it from tests only.
 
-use super::{BlobStore, IndexRow, Judgement, Meta, Op, PeerRow, Store, Undo};
+use super::{BlobStore, IndexRow, Judgement, Meta, Op, PeerRow, Pruned, Store, Undo};
 use crate::app::TxPosition;
 use crate::block::{Block, Header};
 use crate::bytes::{Hash32, sha256};
@@ -86,6 +86,7 @@ fn values_come_back(store: &dyn Store) {
         miner_seen: Some(7),
     };
     let peer = PeerRow { address: "127.0.0.1:9".into(), since_ms: 2, last_seen_ms: 3 };
+    assert_eq!(store.snapshot().pruned(), Ok(Pruned::default()), "a new store is whole");
     let mut meta = store.snapshot().meta().expect("a new store has its meta");
     assert_eq!(meta, Meta::new(&genesis()));
     meta.tip = Some(hash(3));
@@ -102,6 +103,8 @@ fn values_come_back(store: &dyn Store) {
             Op::Undo(hash(3), Some(undo.clone())),
             Op::Listed(hash(10), Some(3)),
             Op::Side((4, hash(11)), Some(6)),
+            Op::Carried((hash(9), hash(11)), true),
+            Op::Pruned(Pruned { below: 2, next: 5 }),
             Op::Pending(tx.hash, Some(5)),
             Op::Peer(peer.address.clone(), Some(peer.clone())),
             Op::Meta(meta.clone()),
@@ -120,6 +123,9 @@ fn values_come_back(store: &dyn Store) {
     assert_eq!(view.listed_page(None, 9), Ok(vec![(hash(10), 3)]));
     assert_eq!(view.side_page(None, 9), Ok(vec![((4, hash(11)), 6)]));
     assert_eq!(view.side(&(4, hash(11))), Ok(Some(6)));
+    assert_eq!(view.carriers(&hash(9), 9), Ok(vec![hash(11)]));
+    assert_eq!(view.carried_page(None, 9), Ok(vec![(hash(9), hash(11))]));
+    assert_eq!(view.pruned(), Ok(Pruned { below: 2, next: 5 }));
     assert_eq!(view.pending_since(&tx.hash), Ok(Some(5)));
     assert_eq!(view.pending(None, 9), Ok(vec![(tx.hash, 5)]));
     assert_eq!(view.peers(), Ok(vec![peer]));
@@ -133,6 +139,7 @@ fn values_come_back(store: &dyn Store) {
     assert_eq!(view.state_get(b"rec/"), Ok(None));
     assert_eq!(view.listed(&hash(4)), Ok(None));
     assert_eq!(view.side(&(3, hash(11))), Ok(None));
+    assert_eq!(view.carriers(&hash(11), 9), Ok(vec![]));
     drop(view);
     store
         .commit(vec![
@@ -145,6 +152,8 @@ fn values_come_back(store: &dyn Store) {
             Op::Peer("127.0.0.1:9".into(), None),
             Op::Listed(hash(10), None),
             Op::Side((4, hash(11)), None),
+            Op::Carried((hash(9), hash(11)), false),
+            Op::DropTx(tx.hash),
         ])
         .expect("commits");
     let view = store.snapshot();
@@ -154,6 +163,7 @@ fn values_come_back(store: &dyn Store) {
     assert_eq!(view.state_get(b"rec/a"), Ok(None));
     assert_eq!(view.undo(&hash(3)), Ok(None));
     assert_eq!(view.pending(None, 9), Ok(vec![]));
+    assert_eq!((view.tx(&tx.hash), view.carried_page(None, 9)), (Ok(None), Ok(vec![])));
     assert_eq!(view.peers(), Ok(vec![]));
     assert_eq!((view.listed(&hash(10)), view.listed_page(None, 9)), (Ok(None), Ok(vec![])));
     assert_eq!(view.side_page(None, 9), Ok(vec![]));
@@ -198,6 +208,7 @@ fn pages_cover_all(store: &dyn Store) {
         ops.push(Op::PutIndex(hash(i), row(i)));
         ops.push(Op::Listed(hash(i), Some(5)));
         ops.push(Op::Side((250 + u64::from(i / 2), hash(i)), Some(5)));
+        ops.push(Op::Carried((hash(i / 5), hash(i)), true));
         // heights on both sides of a byte boundary: integer keys must sort as integers
         ops.push(Op::Height(250 + u64::from(i), Some(hash(i))));
         ops.push(Op::HistoryNode(1 + i / 20, 250 + u64::from(i), Some(hash(i))));
@@ -220,6 +231,17 @@ fn pages_cover_all(store: &dyn Store) {
     while let page @ [_, ..] = view.history_page(history.last().copied(), 7).expect("reads").as_slice() {
         history.extend(page.iter().map(|(key, _)| *key));
         assert!(history.len() <= 25, "each page starts after the last");
+    }
+    let mut carried = Vec::new();
+    while let page @ [_, ..] = view.carried_page(carried.last(), 7).expect("reads").as_slice() {
+        carried.extend_from_slice(page);
+        assert!(carried.len() <= 25, "each page starts after the last");
+    }
+    assert!(carried.len() == 25 && carried.is_sorted());
+    for i in 0..5 {
+        let all: Vec<_> = carried.iter().filter(|(txhash, _)| *txhash == hash(i)).map(|(_, block)| *block).collect();
+        assert_eq!((all.len(), view.carriers(&hash(i), 2)), (5, Ok(all[..2].to_vec())));
+        assert_eq!(view.carriers(&hash(i), 9), Ok(all));
     }
     let (mut listed, mut side) = (Vec::new(), Vec::new());
     while let page @ [_, ..] = view.listed_page(listed.last(), 7).expect("reads").as_slice() {

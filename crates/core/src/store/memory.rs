@@ -1,6 +1,9 @@
 //! A store in memory: for tests, for embedders who keep nothing, and as the model of the real one.
 
-use super::{Batch, BlobStore, HistoryNode, IndexRow, Meta, Op, PeerRow, SideKey, Store, StoreError, StoreRead, Undo};
+use super::{
+    Batch, BlobStore, CarriedKey, HistoryNode, IndexRow, Meta, Op, PeerRow, Pruned, SideKey, Store, StoreError,
+    StoreRead, Undo,
+};
 use crate::app::{Entries, TxPosition};
 use crate::block::Block;
 use crate::bytes::{BlockHash, Hash32, TxHash};
@@ -24,6 +27,8 @@ struct Tables {
     undo: BTreeMap<BlockHash, Undo>,
     listed: BTreeMap<BlockHash, u64>,
     side: BTreeMap<SideKey, u64>,
+    carried: BTreeMap<CarriedKey, ()>,
+    pruned: Pruned,
     pending: BTreeMap<TxHash, u64>,
     peers: BTreeMap<String, PeerRow>,
     meta: Meta,
@@ -50,11 +55,14 @@ impl Tables {
             Op::Height(height, hash) => set(&mut self.heights, height, hash),
             Op::HistoryNode(level, index, hash) => set(&mut self.history, (level, index), hash),
             Op::PutTx(tx) => drop(self.txs.insert(tx.hash, tx)),
+            Op::DropTx(hash) => drop(self.txs.remove(&hash)),
             Op::TxPosition(hash, position) => set(&mut self.positions, hash, position),
             Op::State(key, value) => set(&mut self.state, key, value),
             Op::Undo(hash, undo) => set(&mut self.undo, hash, undo),
             Op::Listed(hash, height) => set(&mut self.listed, hash, height),
             Op::Side(key, since) => set(&mut self.side, key, since),
+            Op::Carried(key, carried) => set(&mut self.carried, key, carried.then_some(())),
+            Op::Pruned(pruned) => self.pruned = pruned,
             Op::Pending(hash, since) => set(&mut self.pending, hash, since),
             Op::Peer(address, row) => set(&mut self.peers, address, row),
             Op::Meta(meta) => self.meta = meta,
@@ -82,6 +90,8 @@ impl MemoryStore {
             undo: BTreeMap::new(),
             listed: BTreeMap::new(),
             side: BTreeMap::new(),
+            carried: BTreeMap::new(),
+            pruned: Pruned::default(),
             pending: BTreeMap::new(),
             peers: BTreeMap::new(),
             meta: Meta::new(genesis),
@@ -144,6 +154,13 @@ impl StoreRead for MemorySnapshot {
     fn side(&self, key: &SideKey) -> Result<Option<u64>, StoreError> {
         Ok(self.0.side.get(key).copied())
     }
+    fn carriers(&self, txhash: &TxHash, limit: usize) -> Result<Vec<BlockHash>, StoreError> {
+        let of = (*txhash, Hash32::ZERO)..=(*txhash, Hash32([0xff; 32]));
+        Ok(self.0.carried.range(of).take(limit).map(|((_, block), ())| *block).collect())
+    }
+    fn pruned(&self) -> Result<Pruned, StoreError> {
+        Ok(self.0.pruned)
+    }
     fn pending_since(&self, hash: &TxHash) -> Result<Option<u64>, StoreError> {
         Ok(self.0.pending.get(hash).copied())
     }
@@ -170,6 +187,9 @@ impl StoreRead for MemorySnapshot {
     }
     fn side_page(&self, after: Option<&SideKey>, limit: usize) -> Result<Vec<(SideKey, u64)>, StoreError> {
         Ok(page(&self.0.side, after, limit))
+    }
+    fn carried_page(&self, after: Option<&CarriedKey>, limit: usize) -> Result<Vec<CarriedKey>, StoreError> {
+        Ok(page(&self.0.carried, after, limit).into_iter().map(|(key, ())| key).collect())
     }
     fn history_page(&self, after: Option<(u8, u64)>, limit: usize) -> Result<Vec<HistoryNode>, StoreError> {
         Ok(page(&self.0.history, after.as_ref(), limit))

@@ -16,8 +16,9 @@ mod memory;
 pub use memory::{MemoryBlobs, MemoryStore};
 
 /// Version of what is stored. A store of a version that cannot be read is refused with a hint.
-pub const FORMAT_VERSION: u32 = 2;
-/// The oldest version that is read. 1 had neither `listed` nor `side`: its chains had no siblings, so both are empty.
+pub const FORMAT_VERSION: u32 = 3;
+/// The oldest version that is read. 1 had neither `listed` nor `side`: its chains had no siblings, so both are empty. 2
+/// had neither `carried`, which follows from `side`, nor `pruned`.
 pub const OLDEST_FORMAT_VERSION: u32 = 1;
 
 /// Why the store did not do it.
@@ -159,6 +160,23 @@ impl Meta {
     }
 }
 
+/// How far the bodies of the best chain are pruned. It only grows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pruned {
+    /// All blocks below this height are done.
+    pub below: u64,
+    /// Of the block at that height so many transactions are, in order of commitment.
+    pub next: u32,
+}
+
+impl Pruned {
+    /// The lowest height whose bodies are all here, and below which no reorganisation can reach.
+    #[must_use]
+    pub fn first_whole(&self) -> u64 {
+        self.below.saturating_add(u64::from(self.next > 0))
+    }
+}
+
 /// A peer's address as the node remembers it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PeerRow {
@@ -185,6 +203,8 @@ pub enum Op {
     HistoryNode(u8, u64, Option<Hash32>),
     /// `txs`.
     PutTx(StoredTx),
+    /// `txs`: the body is kept no longer. Where it is committed stays.
+    DropTx(TxHash),
     /// `tx_positions`; `None` removes.
     TxPosition(TxHash, Option<TxPosition>),
     /// `state`; `None` removes.
@@ -195,6 +215,10 @@ pub enum Op {
     Listed(BlockHash, Option<u64>),
     /// `side` at (height, hash): height of the tip when the block came to stand there; `None` removes.
     Side(SideKey, Option<u64>),
+    /// `carried`: whether this block, kept beside the best chain, carries this transaction.
+    Carried(CarriedKey, bool),
+    /// `pruned`.
+    Pruned(Pruned),
     /// `pending`: first seen in ms; `None` removes.
     Pending(TxHash, Option<u64>),
     /// `peers`; `None` forgets the address.
@@ -208,6 +232,9 @@ pub type Batch = Vec<Op>;
 
 /// A block beside the best chain: its height and hash.
 pub type SideKey = (u64, BlockHash);
+
+/// A transaction, and a block beside the best chain that carries it.
+pub type CarriedKey = (TxHash, BlockHash);
 
 /// An inner node of the log of blockhashes: (level, index) and hash.
 pub type HistoryNode = ((u8, u64), Hash32);
@@ -239,6 +266,10 @@ pub trait StoreRead {
     fn listed(&self, hash: &BlockHash) -> Result<Option<u64>, StoreError>;
     /// Height of the tip when a block came to stand beside the best chain; `None` when it does not, or is not kept.
     fn side(&self, key: &SideKey) -> Result<Option<u64>, StoreError>;
+    /// At most `limit` of the blocks kept beside the best chain that carry a transaction, ascending.
+    fn carriers(&self, txhash: &TxHash, limit: usize) -> Result<Vec<BlockHash>, StoreError>;
+    /// How far bodies are pruned.
+    fn pruned(&self) -> Result<Pruned, StoreError>;
     /// When a waiting transaction was first seen, ms; `None` when it does not wait.
     fn pending_since(&self, hash: &TxHash) -> Result<Option<u64>, StoreError>;
     /// Page of the mempool's journal: (txhash, first seen in ms).
@@ -258,6 +289,8 @@ pub trait StoreRead {
     /// Page of the blocks kept that are neither on the best chain nor listed by it, by (height, hash), and the height of
     /// the tip when each came to stand there.
     fn side_page(&self, after: Option<&SideKey>, limit: usize) -> Result<Vec<(SideKey, u64)>, StoreError>;
+    /// Page of what the blocks of `side` carry.
+    fn carried_page(&self, after: Option<&CarriedKey>, limit: usize) -> Result<Vec<CarriedKey>, StoreError>;
     /// Page of the log's inner nodes, by (level, index).
     fn history_page(&self, after: Option<(u8, u64)>, limit: usize) -> Result<Vec<HistoryNode>, StoreError>;
 }

@@ -142,6 +142,11 @@ pub fn open_ledger(genesis: &Genesis) -> (Ledger, Arc<FlakyStore>) {
     (Ledger::open(store.clone(), pow, Arc::new(OpaqueApp)).unwrap(), store)
 }
 
+/// Messages of a flood: as many as this, or as many as somebody asked for who has time (`cargo xtask hostile --row`).
+pub fn flood_size(usual: u64) -> u64 {
+    std::env::var("BLOCKHIE_FLOOD").map_or(usual, |text| text.parse().unwrap())
+}
+
 pub fn tx(genesis: &Genesis, n: u64) -> Transaction<Verified> {
     let client = SecretKey::from_seed([200 + u8::try_from(n % 50).unwrap(); 32]);
     Transaction::sign(&genesis.chain_id(), &client, START_MS + n, 1, None, &n.to_be_bytes())

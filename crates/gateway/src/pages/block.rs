@@ -118,15 +118,35 @@ struct TransactionPage {
     hash: Hash32,
     kind: &'static str,
     meaning: &'static str,
-    /// Its name, where the genesis names it.
+    /// What it says; `None` where the node has pruned that.
+    said: Option<Said>,
+    status: TxStatus,
+    block_time: Option<String>,
+}
+
+/// What only the body of a transaction tells.
+struct Said {
+    /// The sender's name, where the genesis names it.
     sender: Option<String>,
     sender_key: String,
     time: String,
     time_iso: String,
     body_bytes: usize,
     facts: Vec<Fact>,
-    status: TxStatus,
-    block_time: Option<String>,
+}
+
+impl Said {
+    fn new(tx: Transaction<Unverified>, known: &Known) -> Self {
+        let sender_key = Hash32::from(*tx.from());
+        Self {
+            sender: member_name(&known.genesis, &sender_key),
+            sender_key: sender_key.to_string(),
+            time: utc(tx.time_ms()),
+            time_iso: iso(tx.time_ms()),
+            body_bytes: tx.body().len(),
+            facts: facts(tx, known),
+        }
+    }
 }
 
 /// `GET /{chain}/tx/{hash}`.
@@ -138,15 +158,21 @@ pub(crate) async fn transaction(
     let (kind, hash) = (read_chain(&chain)?, read_hash("transaction", &hash)?);
     let chain = app.chain(kind)?;
     let missing = || ApiError::not_found(format!("transaction {hash}: the node has none with this hash"));
-    let tx = chain.transaction(hash).await?.ok_or_else(missing)?;
+    let tx = chain.transaction(hash).await?;
     let status = chain.status(hash).await?;
+    if tx.is_none() && !matches!(status, TxStatus::Committed { .. }) {
+        return Err(missing().into());
+    }
     let known = chain.known()?;
     let block_time = match &status {
         TxStatus::Committed { time_ms, .. } => Some(utc(*time_ms)),
         _ => None,
     };
-    let sender_key = Hash32::from(*tx.from());
-    let (name, meaning) = describe(tx.tx_type());
+    let pruned = (
+        "Transaction",
+        "It is committed, and the node of this gateway no longer keeps what it says: a receipt that was handed out proves it all the same.",
+    );
+    let (name, meaning) = tx.as_ref().map_or(pruned, |tx| describe(tx.tx_type()));
     Ok(show(&TransactionPage {
         frame: Frame::new("explorer", &visitor),
         slug: chain.slug(),
@@ -155,12 +181,7 @@ pub(crate) async fn transaction(
         hash,
         kind: name,
         meaning,
-        sender: member_name(&known.genesis, &sender_key),
-        sender_key: sender_key.to_string(),
-        time: utc(tx.time_ms()),
-        time_iso: iso(tx.time_ms()),
-        body_bytes: tx.body().len(),
-        facts: facts(tx, &known),
+        said: tx.map(|tx| Said::new(tx, &known)),
         status,
         block_time,
     }))

@@ -9,7 +9,7 @@ use askama::Template;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
-use blockhie_core::{BlockQuery, Hash32, PublicKey};
+use blockhie_core::{BlockQuery, Hash32, PublicKey, TxStatus};
 use serde::Deserialize;
 
 /// Something found.
@@ -104,7 +104,8 @@ async fn find_on_chains(app: &App, wanted: &Wanted, page: &mut SearchPage) {
                     }
                     let hit =
                         || Hit { what: format!("A transaction of the {title}"), path: format!("/{slug}/tx/{hash}") };
-                    Ok(chain.transaction(*hash).await?.map(|_| hit()))
+                    // A node that prunes knows where it is and not what it says.
+                    Ok((chain.status(*hash).await? != TxStatus::Unknown).then(hit))
                 }
                 .await
             }

@@ -3,10 +3,11 @@
 use crate::clock::now_ms;
 use blockhie_core::packing::FairFirst;
 use blockhie_core::query::waits::{Waits, waits};
+use blockhie_core::store::{Op, Pruned, Store as _};
 use blockhie_core::{
     Application, BlockHash, BlockQuery, ChainKind, CompactTarget, ErrorClass, Genesis, Hash32, Ledger, Member,
     MemoryStore, Router, SecretKey, TemplateRequest, Tip, Transaction, TxHash, TxStatus, U256, UncheckedBlock,
-    Unverified, store::Store as _,
+    Unverified,
 };
 use blockhie_coupling::CouplingApp;
 use blockhie_emr::EmrApp;
@@ -131,6 +132,11 @@ impl FakeNode {
 
     pub(crate) fn knows(&self, txhash: &TxHash) -> bool {
         self.ledger().transaction(txhash).unwrap().is_some()
+    }
+
+    /// As a node that has pruned this body, and all others below this height.
+    pub(crate) fn prune(&self, txhash: TxHash, below: u64) {
+        self.store.commit(vec![Op::DropTx(txhash), Op::Pruned(Pruned { below, next: 0 })]).unwrap();
     }
 
     /// Serves at a port; 0 is a free one.

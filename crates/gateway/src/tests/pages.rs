@@ -151,6 +151,32 @@ async fn a_sibling_and_the_block_that_merges_it_name_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_node_has_pruned_is_shown_as_that_and_its_receipt_stays() {
+    let (rig, node, _serving) = connected(&["North"]).await;
+    let taken = rig.publish("text/plain", "long ago").await;
+    node.mine(0);
+    let record = taken["record"].as_str().unwrap();
+    rig.wait_for(record, "final").await;
+    while !rig.gateway.receipt_is_kept(&super::hash(&taken["record"])).await {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let receipt = rig.get(&format!("/api/v1/records/{record}/receipt")).await.text().to_owned();
+    let path = format!("/emr/tx/{}", taken["txhash"].as_str().unwrap());
+    assert!(rig.anonymous("GET", &path).await.text().contains("Sender"));
+    node.prune(super::hash(&taken["txhash"]), 2);
+    let page = rig.anonymous("GET", &path).await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.text());
+    for shown in ["no longer keeps what it says", "pruned: this node keeps", "final", ">1</a>"] {
+        assert!(page.text().contains(shown), "{shown}: {}", page.text());
+    }
+    assert!(!page.text().contains("Sender"));
+    let found = rig.anonymous("GET", &format!("/search?q={}", taken["txhash"].as_str().unwrap())).await;
+    assert_eq!(found.header("location"), path);
+    let again = rig.get(&format!("/api/v1/records/{record}/receipt")).await;
+    assert_eq!((again.status, again.text()), (StatusCode::OK, receipt.as_str()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn events_tell_each_new_tip() {
     let (rig, node, _serving) = connected(&["North"]).await;
     let request = Request::get("/api/v1/events").body(Body::empty()).unwrap();

@@ -29,6 +29,7 @@ pub(super) async fn serve(kind: &NodeKind, args: RunArgs) -> Result<()> {
     config.metrics = args.metrics.unwrap_or(config.metrics);
     config.peers.extend(args.peers);
     config.mine |= args.mine;
+    config.prune_below_depth = args.prune_below_depth.unwrap_or(config.prune_below_depth);
     let key = if config.mine { Some(dir.key()?) } else { None };
     let store = Arc::new(dir.store(&config)?);
     let builder = NodeBuilder {

@@ -25,6 +25,7 @@ fn world_at(listen: SocketAddr) -> World {
         final_height: None,
         pending: 0,
         alarm: None,
+        pruned_below: 0,
     };
     let (engine_commands, engine) = mpsc::channel(64);
     let (stop_sender, stop) = watch::channel(false);

@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Args) -> u8 {
         failed = Some(outcome);
         false
     });
-    summary(args, &sum, started.elapsed());
+    summary(args, &sum, jobs, started.elapsed());
     match failed {
         None => {
             if !args.json {
@@ -77,22 +77,23 @@ fn show(args: &Args, outcome: &Outcome) {
     }
 }
 
-fn summary(args: &Args, sum: &Sum, took: Duration) {
+fn summary(args: &Args, sum: &Sum, jobs: usize, took: Duration) {
     let ratio = Duration::from_millis(sum.virtual_ms).as_secs_f64() / took.as_secs_f64().max(f64::EPSILON);
     let commit = env!("BLOCKHIE_COMMIT");
     if args.json {
         let line = serde_json::json!({
             "commit": commit, "seeds": sum.seeds, "virtual_seconds": sum.virtual_ms / 1_000,
-            "real_seconds": took.as_secs_f64(), "ratio": ratio, "tally": sum.tally,
+            "real_seconds": took.as_secs_f64(), "ratio": ratio, "threads": jobs, "tally": sum.tally,
         });
         println!("{line}");
         return;
     }
     let tally = &sum.tally;
     println!(
-        "commit {commit}: {} s simulated in {:.1} s, ratio {ratio:.0}",
+        "commit {commit}: {} s simulated in {:.1} s on {jobs} threads, ratio {ratio:.0}, {:.0} a thread",
         sum.virtual_ms / 1_000,
-        took.as_secs_f64()
+        took.as_secs_f64(),
+        ratio / jobs as f64
     );
     println!(
         "{} blocks, {} transactions acknowledged ({} void), {} messages, {} receipts verified",
@@ -111,6 +112,10 @@ fn summary(args: &Args, sum: &Sum, took: Duration) {
     println!(
         "{} siblings merged, {} transactions through them, {} carried twice and skipped",
         tally.siblings, tally.through_siblings, tally.skipped
+    );
+    println!(
+        "{} questions over blockhie.v1.Peer ({} answered in form), {} blocks told of by their headers",
+        tally.fetches, tally.fetched, tally.announcements
     );
     println!("longest time to come to rest: {} s", sum.longest_healing_ms / 1_000);
 }

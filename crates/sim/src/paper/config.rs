@@ -259,6 +259,8 @@ impl PaperConfig {
             byzantine: false,
             policy: self.policies[0],
             mempool: usize::MAX,
+            // Blocks are pushed whole, by whoever found them and by whoever passes them on.
+            speaks: false,
             skew_ms: 0,
         };
         Setup {

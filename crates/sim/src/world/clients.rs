@@ -86,6 +86,11 @@ impl World {
         tx
     }
 
+    /// A transaction that was submitted a moment ago.
+    pub(super) fn waiting_somewhere(&self) -> Option<TxHash> {
+        self.clients.recent.back().map(Transaction::hash)
+    }
+
     /// A client was told that its transaction is durable.
     pub(super) fn client_acknowledged(&mut self, hash: TxHash) {
         if let Some((_, tx)) = self.verified.get(&hash)

@@ -94,7 +94,14 @@ impl World {
         let bug = self.bug_of(node);
         let Some(running) = &mut self.nodes[node].running else { return };
         let wrote = running.engine.ledger().has_staged();
-        let point = if wrote { self.nodes[node].armed.take() } else { None };
+        let reorganises = running.actions.iter().any(reorganises);
+        let mut point = if wrote { self.nodes[node].armed.take() } else { None };
+        if let Some((_, planned)) = self.dies_reorganising.filter(|(at, _)| *at == node)
+            && reorganises
+        {
+            self.dies_reorganising = None;
+            point = Some(planned);
+        }
         if point == Some(CrashPoint::BeforeCommit) {
             return self.crash_in_turn(node, "before its batch is written");
         }
@@ -134,6 +141,7 @@ impl World {
         }
         self.perform_all(node, actions);
         self.watch_said(node);
+        self.selfish_looks(node);
         self.next_turn(node, epoch);
     }
 
@@ -181,12 +189,13 @@ impl World {
             Action::Ban { peer, for_ms, reason } => self.banned(node, node_of(peer), for_ms, &reason),
             Action::Ask { peer, request } => {
                 let to = node_of(peer);
+                self.watch_ask(node, &request);
                 if self.is_up(node, to) {
                     self.send(node, to, Message::Ask(request));
                 }
             }
-            // Of peers that said that they speak `blockhie.v1.Peer`; here nobody says so.
-            Action::Fetch { .. } | Action::Announce { .. } => {}
+            Action::Fetch { peer, id, fetch } => self.fetch(node, node_of(peer), id, fetch),
+            Action::Announce { peer, header } => self.announce(node, node_of(peer), header),
             Action::SendBlock { peer, block } => self.send_block(node, node_of(peer), &block),
             Action::SendTx { peer, tx } => {
                 let to = node_of(peer);
@@ -270,6 +279,10 @@ impl Running {
             Event::Block { from: Some(peer), block, .. } | Event::GotBlock { peer, block: Some(block), .. } => {
                 self.shown.insert((block.claimed_hash, *peer));
             }
+            Event::Announced { peer, header } => {
+                let hash = header.header.hash(self.engine.ledger().chain_id());
+                self.shown.insert((hash, *peer));
+            }
             _ => {}
         }
         let actions = self.engine.handle(event, now);
@@ -305,4 +318,9 @@ impl World {
         let running = self.nodes[node].running.as_ref()?;
         running.inbound.contains(&from).then(|| address(from))
     }
+}
+
+/// Whether this is the note of a reorganisation.
+fn reorganises(action: &Action) -> bool {
+    matches!(action, Action::Note(text) if text.starts_with("reorganised at height"))
 }

@@ -17,8 +17,10 @@ use blockhie_engine::Event;
 pub(super) const MOST_TRIES: u64 = 1 << 24;
 
 /// One node's search.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Miner {
+    /// Hashes a second, but for a fault's factor.
+    pub(super) rate: u64,
     /// What is left, in 2^-24 of the mean.
     left: u64,
     /// The mean of the present search, ms, and since when.
@@ -28,6 +30,12 @@ pub(crate) struct Miner {
     search: u64,
     /// A fault's factor on the hash rate.
     pub(super) factor: Option<u64>,
+}
+
+impl Default for Miner {
+    fn default() -> Self {
+        Self { rate: HASHES_PER_S, left: 0, mean_ms: None, since_ms: 0, search: 0, factor: None }
+    }
 }
 
 impl World {
@@ -62,7 +70,8 @@ impl World {
 
     /// The mean of a search for this target by this node.
     fn mean_ms(&self, node: usize, target: CompactTarget) -> Option<u64> {
-        let rate = HASHES_PER_S * self.nodes[node].miner.factor.unwrap_or(1);
+        let miner = &self.nodes[node].miner;
+        let rate = miner.rate.saturating_mul(miner.factor.unwrap_or(1));
         let hashes = target.work();
         let hashes = if hashes > U256::from(u32::MAX) { u64::from(u32::MAX) } else { hashes.low_u64() };
         (hashes * 1_000).checked_div(rate).map(|mean| mean.max(1))
@@ -99,6 +108,11 @@ impl World {
             return;
         }
         self.nodes[node].miner.factor = factor;
+        self.rate_changed(node);
+    }
+
+    /// The search under way goes on with another mean.
+    pub(super) fn rate_changed(&mut self, node: usize) {
         let target =
             self.nodes[node].running.as_ref().and_then(|running| Some(running.template.as_ref()?.header.target));
         if let (Work::Proof, Some(target)) = (self.setup.work, target) {
@@ -130,6 +144,9 @@ impl World {
                 self.found_badly(node, template);
             }
             return;
+        }
+        if let Some(strategy) = self.strategies.get(&node).copied() {
+            return self.found_as(node, template, strategy);
         }
         if let Some(block) = self.seal(node, template) {
             self.tally.blocks += 1;

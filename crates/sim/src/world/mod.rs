@@ -1,5 +1,7 @@
 //! A network of nodes on a virtual clock: one queue of things to come, one thread.
 
+mod attack;
+mod bulk;
 mod clients;
 mod driver;
 mod evil;
@@ -9,22 +11,31 @@ mod network;
 mod node;
 mod trouble;
 
+pub use attack::{Holder, Strategy};
 pub(crate) use clients::CANARY;
 pub use monitor::Violation;
 pub(crate) use node::Node;
 
+use crate::faults::CrashPoint;
 use crate::planted::Bug;
 use crate::rng::Rng;
 use crate::setup::{START_MS, Setup, Work};
-use blockhie_core::{BlockHash, Consensus, Hash32, Transaction, TxHash, UncheckedBlock, Unverified, Verified, sha256};
+use blockhie_core::{
+    BlockHash, Consensus, Hash32, SecretKey, Signatures, Transaction, TxHash, UncheckedBlock, Unverified, Verification,
+    Verified, sha256,
+};
 use blockhie_engine::Action;
 use blockhie_pow::{NoWork, ProofOfWork};
 use network::Message;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How often an engine is told that time passes.
 pub(crate) const TICK_MS: u64 = 100;
+
+/// Good signatures remembered: more than a run has.
+const SIGNATURES: usize = 1 << 20;
 
 /// What comes.
 #[derive(Debug)]
@@ -52,6 +63,8 @@ enum Coming {
     Start(usize),
     /// Somebody looks at a node's alarm.
     Operator(usize),
+    /// The selfish miner finds a block.
+    Selfish,
 }
 
 /// The random streams, one a subject.
@@ -100,6 +113,12 @@ pub struct Tally {
     pub echoes: u64,
     /// Blocks sent.
     pub block_sends: u64,
+    /// Questions over `blockhie.v1.Peer` by honest nodes.
+    pub fetches: u64,
+    /// Of these, answered in form.
+    pub fetched: u64,
+    /// Blocks told of by their headers.
+    pub announcements: u64,
 }
 
 impl Tally {
@@ -122,6 +141,9 @@ impl Tally {
         self.receipts += other.receipts;
         self.echoes += other.echoes;
         self.block_sends += other.block_sends;
+        self.fetches += other.fetches;
+        self.fetched += other.fetched;
+        self.announcements += other.announcements;
     }
 }
 
@@ -137,6 +159,10 @@ pub struct World {
     pub(crate) poison: BTreeMap<Hash32, &'static str>,
     /// Blocks that are sound and not valid: kept, and never on a best chain.
     pub(crate) never_best: BTreeSet<BlockHash>,
+    /// Blocks that are nothing but headers, which break a rule that headers show, or stand on one that does.
+    pub(crate) bad_headers: BTreeSet<BlockHash>,
+    /// The same of those that are only announced.
+    pub(crate) bad_announced: BTreeSet<BlockHash>,
     /// Transactions that a client was told are durable.
     pub(crate) acknowledged: BTreeMap<TxHash, Transaction<Verified>>,
     /// Whether each event is printed.
@@ -148,7 +174,16 @@ pub struct World {
     clients: clients::Clients,
     /// Signatures that were verified: the same bytes get the same verdict.
     verified: BTreeMap<TxHash, (Transaction<Unverified>, Transaction<Verified>)>,
+    /// The same of blocks: all nodes of a run remember together.
+    pub(crate) signatures: Arc<Signatures>,
+    /// Receipts that were verified, by the hash of their bytes.
+    pub(crate) proved: RefCell<BTreeMap<Hash32, Verification>>,
     active_faults: BTreeSet<usize>,
+    /// Nodes that do something to the blocks they find.
+    strategies: BTreeMap<usize, Strategy>,
+    pub(crate) selfish: Option<attack::Selfish>,
+    /// Where a node dies in the turn that reorganises it by more than one block.
+    pub(crate) dies_reorganising: Option<(usize, CrashPoint)>,
     quiet: bool,
     trace: Hash32,
     /// What an evaluation notes.
@@ -181,6 +216,8 @@ impl World {
             violations: Vec::new(),
             poison: BTreeMap::new(),
             never_best: BTreeSet::new(),
+            bad_headers: BTreeSet::new(),
+            bad_announced: BTreeSet::new(),
             acknowledged: BTreeMap::new(),
             log: verbose.then(Vec::new),
             queue: BTreeMap::new(),
@@ -189,7 +226,12 @@ impl World {
             net: network::Net::new(&setup),
             clients,
             verified: BTreeMap::new(),
+            proved: RefCell::default(),
+            signatures: Arc::new(Signatures::new(SIGNATURES)),
             active_faults: BTreeSet::new(),
+            strategies: BTreeMap::new(),
+            selfish: None,
+            dies_reorganising: None,
             quiet: false,
             trace: Hash32::ZERO,
             probe: setup.paper.is_some().then(crate::paper::Probe::new),
@@ -248,6 +290,7 @@ impl World {
             Coming::Fault(at, begins) => self.fault(at, begins),
             Coming::Start(node) => self.start(node),
             Coming::Operator(node) => self.operator(node),
+            Coming::Selfish => self.selfish_found(),
         }
     }
 
@@ -303,13 +346,18 @@ impl World {
 
     /// Seals a block under this chain's rule.
     fn seal(&mut self, node: usize, template: blockhie_core::Template) -> Option<UncheckedBlock> {
+        let secret = self.setup.nodes[node].secret.clone();
+        self.seal_by(&secret, template)
+    }
+
+    fn seal_by(&mut self, secret: &SecretKey, template: blockhie_core::Template) -> Option<UncheckedBlock> {
         let chain = self.setup.genesis.chain_id();
         let start = self.streams.evil.bits();
         let nonce = match self.setup.work {
             Work::None => start,
             Work::Proof => blockhie_pow::seal(&template.header, &chain, start, mining::MOST_TRIES)?,
         };
-        let member = (!self.setup.genesis.is_open()).then_some(&self.setup.nodes[node].secret);
+        let member = (!self.setup.genesis.is_open()).then_some(secret);
         Some(template.seal(&chain, nonce, member))
     }
 }

@@ -1,12 +1,14 @@
 //! Connections and messages: what `blockhie-node`'s peers' tasks and services do, without sockets.
 
+use super::bulk::Answer;
 use super::node::{Asker, Command, address};
 use super::{Coming, World};
 use crate::setup::{Link, Setup};
 use blockhie_core::{
-    BlockQuery, ErrorClass, Store, StoreError, Transaction, TxHash, U256, UncheckedBlock, Unverified, query,
+    BlockQuery, ErrorClass, Store, StoreError, Transaction, TxHash, U256, UncheckedBlock, UncheckedHeader, Unverified,
+    query,
 };
-use blockhie_engine::{AskError, Event, Request};
+use blockhie_engine::{AskError, Event, Fetch, FetchId, Request};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -26,6 +28,9 @@ pub(super) enum Message {
     GotBlock { query: BlockQuery, block: Option<Arc<UncheckedBlock>> },
     GotTx { hash: TxHash, tx: Option<Transaction<Unverified>> },
     Failed { request: Request, error: AskError },
+    Fetch { id: FetchId, fetch: Fetch },
+    Fetched { id: FetchId, answer: Answer },
+    Announce(Arc<UncheckedHeader>),
 }
 
 /// The network's state.
@@ -60,15 +65,11 @@ impl World {
     pub(super) fn send(&mut self, from: usize, to: usize, message: Message) {
         self.tally.messages += 1;
         if self.is_lost(from, to) {
-            if let Message::Ask(request) = message
+            // The connection breaks; otherwise the question is never answered.
+            if let Some(message) = broken(message, "connection reset")
                 && self.streams.network.chance(500_000)
             {
-                // The connection breaks; otherwise the question is never answered.
-                let error = AskError::Unreachable("simulated: connection reset".into());
-                self.after(
-                    RESET_MS,
-                    Coming::Deliver { from: to, to: from, message: Message::Failed { request, error } },
-                );
+                self.after(RESET_MS, Coming::Deliver { from: to, to: from, message });
             }
             return;
         }
@@ -92,26 +93,37 @@ impl World {
 
     pub(super) fn deliver(&mut self, from: usize, to: usize, message: Message) {
         if self.nodes[to].running.is_none() {
-            if let Message::Ask(request) = message {
-                let error = AskError::Unreachable("simulated: connection refused".into());
-                self.send(to, from, Message::Failed { request, error });
+            if let Some(message) = broken(message, "connection refused") {
+                self.send(to, from, message);
             }
             return;
         }
         let peer = address(from);
         match message {
-            Message::Ask(request) => {
-                if self.nodes[to].is_paused(self.now_ms) {
-                    let until_ms = self.nodes[to].paused_until_ms;
-                    return self.at(until_ms, Coming::Deliver { from, to, message: Message::Ask(request) });
+            Message::Ask(_) | Message::Fetch { .. } if self.nodes[to].is_paused(self.now_ms) => {
+                let until_ms = self.nodes[to].paused_until_ms;
+                self.at(until_ms, Coming::Deliver { from, to, message });
+            }
+            Message::Fetch { id, fetch } => {
+                if let Some(answer) = self.answer_fetch(to, &fetch) {
+                    self.send(to, from, Message::Fetched { id, answer });
                 }
+            }
+            Message::Fetched { id, answer } => self.fetched(to, from, id, answer),
+            Message::Ask(request) => {
                 let answer = self.answer(to, from, request);
                 if let Some(answer) = answer {
                     self.send(to, from, answer);
                 }
             }
             // A banned peer's pushes are refused, and it is told so.
-            Message::Block(_) | Message::Tx(_) if self.has_banned(to, from) => {}
+            Message::Block(_) | Message::Tx(_) | Message::Announce(_) if self.has_banned(to, from) => {}
+            Message::Announce(header) => {
+                // One that does not say where it listens cannot be asked for the block.
+                if let Some(peer) = self.known_as(to, from) {
+                    self.command(to, Command::Event(Event::Announced { peer, header: (*header).clone() }));
+                }
+            }
             Message::Block(block) => {
                 let command = Command::Block { from: self.known_as(to, from), block: (*block).clone() };
                 self.command(to, command);
@@ -212,6 +224,9 @@ impl World {
             Some((height, work)) => {
                 if !was_up {
                     self.command(from, Command::Event(Event::PeerUp { peer }));
+                    if self.probes(from, to) {
+                        self.command(from, Command::Event(Event::PeerSpeaks { peer }));
+                    }
                 }
                 let (height, work) = self.claim_of(to, height, work);
                 self.command(from, Command::Event(Event::PeerTip { peer, height, work }));
@@ -255,5 +270,15 @@ impl World {
             }
         }
         self.command(node, Command::Event(Event::PeerDown { peer: address(peer) }));
+    }
+}
+
+/// What a caller is told when a question does not arrive; nothing of other messages.
+fn broken(message: Message, how: &str) -> Option<Message> {
+    let error = AskError::Unreachable(format!("simulated: {how}"));
+    match message {
+        Message::Ask(request) => Some(Message::Failed { request, error }),
+        Message::Fetch { id, .. } => Some(Message::Fetched { id, answer: Answer::Failed(error) }),
+        _ => None,
     }
 }

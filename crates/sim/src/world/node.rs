@@ -11,7 +11,7 @@ use blockhie_core::{
     Application, BlockHash, CompactTarget, Consensus, Header, Ledger, LedgerError, ParentContext, Store, StoreError,
     Template, Tip, Transaction, TxHash, U256, UncheckedBlock, Unverified, Verified, WorkError,
 };
-use blockhie_engine::{Engine, EngineConfig, Event, PeerId, Ticket};
+use blockhie_engine::{Engine, EngineConfig, Event, Fetch, FetchId, PeerId, Ticket};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -58,6 +58,8 @@ pub(crate) struct Running {
     pub(crate) cleared: bool,
     /// Which peers are known to have which blocks.
     pub(crate) shown: BTreeSet<(BlockHash, PeerId)>,
+    /// Questions over `blockhie.v1.Peer` under way.
+    pub(crate) fetches: BTreeMap<FetchId, Fetch>,
     /// Blocks sent to a peer that was known to have them.
     pub(crate) echoes: u64,
 }
@@ -183,6 +185,7 @@ impl World {
             started_ms: self.now_ms,
             cleared: false,
             shown: BTreeSet::new(),
+            fetches: BTreeMap::new(),
             echoes: 0,
         });
         self.check_start(node);
@@ -204,6 +207,7 @@ impl World {
         let (consensus, application) = self.rules_of(node);
         let mut ledger = Ledger::open(store.clone(), consensus, application)?;
         ledger.set_mempool_limit(own.mempool);
+        ledger.share_signatures(self.signatures.clone());
         let waiting = waiting(store.as_ref())?;
         let small = |x: usize| u32::try_from(x).unwrap_or(u32::MAX);
         let position = setup.genesis.member_index(&own.public).unwrap_or(node);

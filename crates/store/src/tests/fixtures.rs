@@ -6,7 +6,7 @@
 use super::*;
 use crate::marker::{BLOBS, FILE, KEY_VALUE, LEDGER};
 use crate::{FolderBlobs, KeyValue};
-use blockhie_core::{BlobStore, StoreError};
+use blockhie_core::{BlobStore, Block, CompactTarget, Header, StoreError};
 use std::fs;
 use std::path::PathBuf;
 
@@ -22,6 +22,30 @@ fn fixtures() -> PathBuf {
 fn blob() -> (Hash32, Vec<u8>) {
     let bytes = hash(1).0.repeat(4);
     (Hash32(*blake3::hash(&bytes).as_bytes()), bytes)
+}
+
+/// Two blocks beside the chain that carry three transactions, one of them both.
+fn beside(store: &RocksStore) {
+    for (height, txs) in [(5, [1, 2]), (6, [2, 3])] {
+        let header = Header {
+            previous: hash(height - 1),
+            tx_root: hash(100),
+            history_root: hash(101),
+            siblings_root: hash(102),
+            miner: hash(103),
+            height,
+            time_ms: 5,
+            tx_count: 2,
+            target: CompactTarget::MOST,
+            nonce: 6,
+        };
+        let own = hash(500 + height);
+        let txhashes = txs.map(hash).to_vec();
+        let block = Block { hash: own, header, txhashes, siblings: vec![], signature: None };
+        let mut ops: Vec<_> = block.txhashes.iter().map(|txhash| Op::Carried((*txhash, own), true)).collect();
+        ops.extend([Op::PutBlock(block), Op::Side((height, own), Some(HEIGHT))]);
+        store.commit(ops).unwrap();
+    }
 }
 
 /// Copies files and folders, but for [`NOT_KEPT`].
@@ -48,6 +72,7 @@ fn write_the_fixtures() {
     drop(store);
     let store = open(&at("ledger")).unwrap();
     (HEIGHT - 1..=HEIGHT).for_each(|i| extend(&store, i));
+    beside(&store);
     drop(store);
     KeyValue::open(&at("keyvalue")).unwrap().put_all(vec![(b"key".to_vec(), Some(b"value".to_vec()))]).unwrap();
     let (address, bytes) = blob();
@@ -71,6 +96,17 @@ fn read(kind: &str, path: &Path) -> Result<(), StoreError> {
             let store = RocksStore::open(path, None, &StoreConfig::small())?;
             assert!(matches!(foreign, Err(StoreError::ForeignChain { .. })), "{foreign:?}");
             assert_eq!(height_of(&store), Ok(HEIGHT));
+            // What version 3 notes of blocks beside the best chain.
+            let view = store.snapshot();
+            let mut carried = Vec::new();
+            for ((_, hash), _) in view.side_page(None, 99)? {
+                let block = view.block(&hash)?.expect("a block of `side`");
+                carried.extend(block.txhashes.into_iter().map(|txhash| (txhash, hash)));
+            }
+            carried.sort_unstable();
+            assert_eq!(carried.len(), if path.ends_with("ledger-1") { 0 } else { 4 });
+            assert_eq!(view.carried_page(None, 99)?, carried);
+            drop(view);
             extend(&store, HEIGHT + 1);
             drop(store);
             let store = RocksStore::open(path, None, &StoreConfig::small())?;
@@ -111,6 +147,10 @@ fn what_earlier_releases_wrote_is_read_or_refused_with_a_hint() {
         // a later release's, after a downgrade; reading has brought an older one to the present version
         fs::write(path.join(FILE), format!("blockhie {kind} {} ready\n", present + 1)).unwrap();
         refused(&path, present + 1);
+    }
+    for kind in [LEDGER, KEY_VALUE, BLOBS] {
+        let present = fixtures().join(format!("{}-{}", kind.name, kind.version));
+        assert!(present.is_dir(), "{}: see the top of this file", present.display());
     }
     seen.sort();
     seen.dedup();

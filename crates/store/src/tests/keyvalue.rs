@@ -40,19 +40,55 @@ fn it_refuses_what_is_not_its_own() {
     assert_eq!(KeyValue::open(&path).unwrap_err(), StoreError::Locked { path: path.display().to_string() });
     map.put_all(vec![pair("a", "1")]).unwrap();
     drop(map);
-    fs::write(path.join(FILE), "blockhie keyvalue 2 ready\n").unwrap();
-    assert_eq!(KeyValue::open(&path).unwrap_err(), StoreError::Version { expected: 1, got: 2 });
+    fs::write(path.join(FILE), "blockhie keyvalue 3 ready\n").unwrap();
+    assert_eq!(KeyValue::open(&path).unwrap_err(), StoreError::Version { expected: 2, got: 3 });
     fs::write(path.join(FILE), "blockhie ledger 1 ready\n").unwrap();
     assert!(matches!(KeyValue::open(&path), Err(StoreError::NotAStore { .. })));
-    fs::write(path.join(FILE), "blockhie keyvalue 1 backup\n").unwrap();
+    fs::write(path.join(FILE), "blockhie keyvalue 2 backup\n").unwrap();
     assert!(matches!(KeyValue::open(&path), Err(StoreError::NotAStore { .. })));
-    fs::write(path.join(FILE), "blockhie keyvalue 1 ready\n").unwrap();
+    fs::write(path.join(FILE), "blockhie keyvalue 2 ready\n").unwrap();
     assert_eq!(KeyValue::open(&path).unwrap().get(b"a"), Ok(Some(b"1".to_vec())));
     // an interrupted creation holds nothing
-    fs::write(path.join(FILE), "blockhie keyvalue 1 making\n").unwrap();
+    fs::write(path.join(FILE), "blockhie keyvalue 2 making\n").unwrap();
     assert_eq!(KeyValue::open(&path).unwrap().get(b"a"), Ok(None));
     fs::remove_file(path.join("CURRENT")).unwrap();
     assert!(matches!(KeyValue::open(&path), Err(StoreError::Corrupt { .. })));
+}
+
+#[test]
+fn a_map_whose_manifest_lost_its_end_is_refused_or_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("map"), folder.path().join("copy"));
+    let map = KeyValue::open(&path).unwrap();
+    for round in 0..3 {
+        map.put_all(vec![pair(&format!("key {round}"), "kept")]).unwrap();
+        map.scrub(&[b"another"]).unwrap();
+    }
+    map.put_all(vec![pair("last", "in the log")]).unwrap();
+    drop(map);
+    let files = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path());
+    let manifest =
+        files.filter(|file| file.file_name().unwrap().to_string_lossy().starts_with("MANIFEST")).max().unwrap();
+    let whole = fs::metadata(&manifest).unwrap().len();
+    let mut refused = 0;
+    for length in (0..whole).rev().step_by(7) {
+        drop(fs::remove_dir_all(&copy));
+        fs::create_dir(&copy).unwrap();
+        for entry in fs::read_dir(&path).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+        }
+        let cut = fs::OpenOptions::new().write(true).open(copy.join(manifest.file_name().unwrap())).unwrap();
+        cut.set_len(length).unwrap();
+        match KeyValue::open(&copy) {
+            Err(_) => refused += 1,
+            Ok(map) => {
+                let kept = map.range(b"", None, 9).unwrap();
+                assert_eq!(kept.len(), 4, "cut at {length} of {whole}: {kept:?}");
+            }
+        }
+    }
+    assert!(refused > 0);
 }
 
 /// Whether a file of the folder holds these bytes.

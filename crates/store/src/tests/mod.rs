@@ -6,9 +6,11 @@ mod crash;
 mod fixtures;
 mod keyvalue;
 mod points;
+mod prune;
 mod refusals;
 mod rocks;
 mod rot;
+mod startup;
 
 use crate::{RocksStore, StoreConfig};
 use blockhie_core::store::conformance::genesis;

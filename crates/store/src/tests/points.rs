@@ -5,7 +5,9 @@
 use super::*;
 use crate::failpoint::{POINTS, VARIABLE};
 use crate::{FolderBlobs, KeyValue};
-use blockhie_core::{BlobStore, StoreError};
+use blockhie_core::store::Pruned;
+use blockhie_core::tx::StoredTx;
+use blockhie_core::{BlobStore, SecretKey, StoreError};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,6 +22,11 @@ const DEEDS: u64 = 3;
 
 fn bytes(i: u64) -> Vec<u8> {
     hash(i).0.repeat(40)
+}
+
+fn body(i: u64) -> StoredTx {
+    let from = SecretKey::from_seed([3; 32]).public();
+    StoredTx { time_ms: i, tx_type: 1, from, to: None, body: bytes(i).into(), hash: hash(i) }
 }
 
 fn address(i: u64) -> Hash32 {
@@ -40,6 +47,16 @@ fn child_lives() {
         extend(&store, i);
         println!("\ntip {i}");
     }
+    // Bodies come, and all that have come are pruned.
+    let last = start + DEEDS;
+    for i in start + 1..=last {
+        store.commit(vec![Op::PutTx(body(i))]).unwrap();
+        println!("\nbody {i}");
+    }
+    let mut batch: Vec<Op> = (1..=last).map(|i| Op::DropTx(body(i).hash)).collect();
+    batch.push(Op::Pruned(Pruned { below: last + 1, next: 0 }));
+    store.commit(batch).unwrap();
+    println!("\npruned {last}");
     if old {
         let backup = root.join(format!("backup-{start}"));
         store.checkpoint(&backup).unwrap();
@@ -56,7 +73,6 @@ fn child_lives() {
         map.put_all(vec![(i.to_be_bytes().to_vec(), Some(bytes(i)))]).unwrap();
         println!("\nkey {i}");
     }
-    let last = start + DEEDS;
     blobs.delete(&address(last)).unwrap();
     println!("\nnoblob {last}");
     map.put_all(vec![(last.to_be_bytes().to_vec(), None)]).unwrap();
@@ -88,6 +104,12 @@ fn check(root: &Path, output: &Output) {
         Ok(store) => {
             let height = height_of(&store).unwrap();
             assert!(tip <= height, "tip {tip} was told, {height} is there");
+            let view = store.snapshot();
+            let below = view.pruned().unwrap().below;
+            assert!(told(output, "pruned").iter().all(|told| *told < below));
+            for i in told(output, "body") {
+                assert_eq!(view.tx(&body(i).hash).unwrap().is_some(), i >= below, "body {i}, pruned below {below}");
+            }
         }
         // it died while the store was made
         Err(StoreError::NotAStore { .. }) if tip == 0 => {}

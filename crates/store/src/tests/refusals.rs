@@ -2,6 +2,7 @@ use super::*;
 use crate::marker::{FILE, LEDGER, State, look};
 use crate::{FolderBlobs, KeyValue};
 use blockhie_core::StoreError;
+use blockhie_core::store::{FORMAT_VERSION, OLDEST_FORMAT_VERSION, Pruned};
 use std::fs;
 
 fn create_in(path: &Path) -> Result<RocksStore, StoreError> {
@@ -27,67 +28,76 @@ fn another_version_is_refused_unchanged() {
     let path = folder.path().join("ledger");
     drop(create(&path));
     let marker = path.join(FILE);
-    assert_eq!(fs::read_to_string(&marker).unwrap(), "blockhie ledger 2 ready\n");
-    for got in [0, 3] {
+    assert_eq!(fs::read_to_string(&marker).unwrap(), "blockhie ledger 3 ready\n");
+    for got in [0, FORMAT_VERSION + 1] {
         fs::write(&marker, format!("blockhie ledger {got} ready\n")).unwrap();
         let names = || fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
         let before = names();
-        assert_eq!(open(&path).unwrap_err(), StoreError::Version { expected: 2, got });
-        assert_eq!(create_in(&path).unwrap_err(), StoreError::Version { expected: 2, got });
+        assert_eq!(open(&path).unwrap_err(), StoreError::Version { expected: FORMAT_VERSION, got });
+        assert_eq!(create_in(&path).unwrap_err(), StoreError::Version { expected: FORMAT_VERSION, got });
         assert_eq!(names(), before);
     }
-    fs::write(&marker, "blockhie ledger 2 ready\n").unwrap();
+    fs::write(&marker, "blockhie ledger 3 ready\n").unwrap();
     // the entry inside counts too
     let store = open(&path).unwrap();
     let mut meta = store.snapshot().meta().unwrap();
     meta.format_version = 0;
     store.commit(vec![Op::Meta(meta)]).unwrap();
     drop(store);
-    assert_eq!(open(&path).unwrap_err(), StoreError::Version { expected: 2, got: 0 });
+    assert_eq!(open(&path).unwrap_err(), StoreError::Version { expected: FORMAT_VERSION, got: 0 });
 }
 
-/// Makes of a store what the release with version 1 left: neither `listed` nor `side`.
-fn make_old(path: &Path) {
+/// Makes of a store what the release with this version left: 1 had neither `listed` nor `side`, 2 neither `carried` nor
+/// `pruned`. It says that it is of version `says`.
+fn make_old(path: &Path, version: u32, says: u32) {
     let mut store = open(path).unwrap();
     let mut meta = store.snapshot().meta().unwrap();
-    meta.format_version = 1;
+    meta.format_version = says;
     store.commit(vec![Op::Meta(meta)]).unwrap();
-    for name in ["listed", "side"] {
+    let new: &[&str] = if version < 2 { &["listed", "side"] } else { &[] };
+    for name in [new, &["carried", "pruned"]].concat() {
         store.db.drop_cf(name).unwrap();
     }
     drop(store);
-    fs::write(path.join(FILE), "blockhie ledger 1 ready\n").unwrap();
+    fs::write(path.join(FILE), format!("blockhie ledger {says} ready\n")).unwrap();
 }
 
 #[test]
 fn an_older_store_that_can_be_read_is_brought_to_this_version() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("ledger");
-    let store = create(&path);
-    extend(&store, 1);
-    drop(store);
-    make_old(&path);
-    for _ in 0..2 {
-        let store = open(&path).unwrap();
-        assert_eq!(height_of(&store), Ok(1));
-        assert_eq!(store.snapshot().meta().unwrap().format_version, 2);
-        assert_eq!(store.snapshot().side_page(None, 9), Ok(vec![]));
-        assert_eq!(fs::read_to_string(path.join(FILE)).unwrap(), "blockhie ledger 2 ready\n");
+    let ready = |version: u32| format!("blockhie ledger {version} ready\n");
+    for version in OLDEST_FORMAT_VERSION..FORMAT_VERSION {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger");
+        let store = create(&path);
+        extend(&store, 1);
+        drop(store);
+        make_old(&path, version, version);
+        for _ in 0..2 {
+            let store = open(&path).unwrap();
+            assert_eq!(height_of(&store), Ok(1));
+            assert_eq!(store.snapshot().meta().unwrap().format_version, FORMAT_VERSION);
+            assert_eq!(store.snapshot().side_page(None, 9), Ok(vec![]));
+            assert_eq!(store.snapshot().pruned(), Ok(Pruned::default()));
+            assert_eq!(fs::read_to_string(path.join(FILE)).unwrap(), ready(FORMAT_VERSION));
+        }
+        // A crash after the entry inside was written and before the marker was.
+        fs::write(path.join(FILE), ready(version)).unwrap();
+        assert_eq!(height_of(&open(&path).unwrap()), Ok(1));
+        // A backup of such a store restores.
+        make_old(&path, version, version);
+        fs::write(path.join(FILE), format!("blockhie ledger {version} backup\n")).unwrap();
+        let copy = folder.path().join("copy");
+        let store = RocksStore::restore(&path, &copy, None, &StoreConfig::small()).unwrap();
+        assert_eq!((height_of(&store), store.snapshot().meta().unwrap().format_version), (Ok(1), FORMAT_VERSION));
+        // What lost a family and does not say that it is old enough is damaged, and nothing is made up for it.
+        drop(store);
+        for newer in version + 1..=FORMAT_VERSION {
+            let damaged = folder.path().join(newer.to_string());
+            copy_folder(&copy, &damaged);
+            make_old(&damaged, version, newer);
+            assert!(open(&damaged).is_err(), "{version} that says {newer}");
+        }
     }
-    // A crash after the entry inside was written and before the marker was.
-    fs::write(path.join(FILE), "blockhie ledger 1 ready\n").unwrap();
-    assert_eq!(height_of(&open(&path).unwrap()), Ok(1));
-    // A backup of such a store restores.
-    make_old(&path);
-    fs::write(path.join(FILE), "blockhie ledger 1 backup\n").unwrap();
-    let copy = folder.path().join("copy");
-    let store = RocksStore::restore(&path, &copy, None, &StoreConfig::small()).unwrap();
-    assert_eq!((height_of(&store), store.snapshot().meta().unwrap().format_version), (Ok(1), 2));
-    // What lost a family and does not say that it is old is damaged, and nothing is made up for it.
-    drop(store);
-    make_old(&copy);
-    fs::write(copy.join(FILE), "blockhie ledger 2 ready\n").unwrap();
-    assert!(open(&copy).is_err());
 }
 
 #[test]
@@ -106,7 +116,7 @@ fn what_is_no_store_is_refused_unchanged() {
     assert_eq!(reason(create_in(&path)), "it is not empty and has no BLOCKHIE file");
     assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
     assert_eq!(reason(open(&path.join("holiday.jpg"))), "it is not a folder");
-    for text in ["", "\u{fffd}", "blockhie ledger x ready\n", "blockhie ledger 2 perhaps\n", "blockhie ledger 2\n"] {
+    for text in ["", "\u{fffd}", "blockhie ledger x ready\n", "blockhie ledger 3 perhaps\n", "blockhie ledger 3\n"] {
         fs::write(path.join(FILE), text).unwrap();
         assert!(reason(open(&path)).starts_with("its BLOCKHIE file: expected"));
     }
@@ -133,7 +143,7 @@ fn an_interrupted_creation_is_begun_again() {
     let path = folder.path().join("ledger");
     let store = create(&path);
     extend(&store, 1);
-    fs::write(path.join(FILE), "blockhie ledger 2 making\n").unwrap();
+    fs::write(path.join(FILE), "blockhie ledger 3 making\n").unwrap();
     // by another, while the first is still at it: not taken from under it
     assert!(matches!(create_in(&path), Err(StoreError::Locked { .. })));
     drop(store);

@@ -139,6 +139,7 @@ impl TryFrom<v1::TipResponse> for Tip {
             pending: usize::try_from(tip.pending)
                 .map_err(|_| ConversionError::new("tip.pending", "a count of this machine", tip.pending.to_string()))?,
             alarm: tip.alarm,
+            pruned_below: tip.pruned_below,
         })
     }
 }
@@ -158,6 +159,7 @@ impl From<&Tip> for v1::TipResponse {
             final_height: tip.final_height,
             pending: u64::try_from(tip.pending).unwrap_or(u64::MAX),
             alarm: tip.alarm,
+            pruned_below: tip.pruned_below,
         }
     }
 }

@@ -1,12 +1,12 @@
 //! What one connection costs and what is held against it, shared by its socket and its requests.
 
-use crate::bucket::Bucket;
-use crate::limits::{COST_ABANDONED, COST_INVALID, COST_NOT_YET, Limits, MAX_IN_DEBT};
+use crate::bucket::{Bucket, Rate};
+use crate::limits::{COST_ABANDONED, COST_INVALID, COST_NOT_YET, CUT_OFF, Limits, MAX_CUT_OFF, MAX_IN_DEBT};
 use futures::task::AtomicWaker;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tonic::Code;
 use tonic::transport::server::TcpConnectInfo;
 
@@ -17,10 +17,55 @@ pub(super) struct Line {
     pub(super) conduct: Arc<Conduct>,
 }
 
+/// What a host may still send that is refused, and whether it is cut off.
+#[derive(Debug)]
+pub(super) struct Account {
+    bucket: Bucket,
+    /// Until when none of its connections is taken, and how long that is the next time.
+    cut_off_until: Option<Instant>,
+    next_cut_off: Duration,
+}
+
+impl Account {
+    pub(super) fn new(rate: Rate, now: Instant) -> Self {
+        Self { bucket: Bucket::full(rate, now), cut_off_until: None, next_cut_off: CUT_OFF }
+    }
+
+    pub(super) fn is_cut_off(&self, now: Instant) -> bool {
+        self.cut_off_until.is_some_and(|until| now < until)
+    }
+
+    /// Whether it is as good as new.
+    pub(super) fn is_settled(&mut self, rate: Rate, now: Instant) -> bool {
+        let forgiven = self.cut_off_until.is_none_or(|until| now >= until + MAX_CUT_OFF);
+        forgiven && self.bucket.is_full(rate, now)
+    }
+
+    pub(super) fn is_in_debt(&mut self, rate: Rate, now: Instant) -> bool {
+        self.is_cut_off(now) || self.bucket.is_empty(rate, now)
+    }
+
+    pub(super) fn charge(&mut self, cost: u32, rate: Rate, now: Instant) {
+        self.bucket.drain(cost, rate, now);
+    }
+
+    /// One of its connections was closed: what it sends is not worth another one for a while, each time for longer.
+    pub(super) fn cut_off(&mut self, now: Instant) {
+        if self.is_cut_off(now) {
+            return;
+        }
+        if self.cut_off_until.is_some_and(|until| now >= until + MAX_CUT_OFF) {
+            self.next_cut_off = CUT_OFF;
+        }
+        self.cut_off_until = Some(now + self.next_cut_off);
+        self.next_cut_off = (2 * self.next_cut_off).min(MAX_CUT_OFF);
+    }
+}
+
 /// See the module.
 pub(super) struct Conduct {
     /// Shared by all connections of a host, so that a new one is no way out of debt.
-    bucket: Arc<Mutex<Bucket>>,
+    account: Arc<Mutex<Account>>,
     /// Requests that came while it was in debt.
     in_debt: AtomicU32,
     /// Bytes of requests of which not all has come, and requests that are worked on.
@@ -31,9 +76,9 @@ pub(super) struct Conduct {
 }
 
 impl Conduct {
-    pub(super) fn new(bucket: Arc<Mutex<Bucket>>) -> Self {
+    pub(super) fn new(account: Arc<Mutex<Account>>) -> Self {
         Self {
-            bucket,
+            account,
             in_debt: AtomicU32::new(0),
             bytes: AtomicUsize::new(0),
             places: AtomicUsize::new(0),
@@ -56,19 +101,24 @@ impl Conduct {
         self.charge(COST_ABANDONED, limits);
     }
 
+    fn account(&self) -> MutexGuard<'_, Account> {
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn charge(&self, cost: u32, limits: &Limits) {
-        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
-        bucket.drain(cost, limits.conduct, Instant::now());
+        self.account().charge(cost, limits.conduct, Instant::now());
     }
 
     /// Whether this request is not worth an answer. One that goes on all the same loses its connection.
     pub(super) fn is_in_debt(&self, limits: &Limits) -> bool {
-        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
-        if !bucket.is_empty(limits.conduct, Instant::now()) {
+        let now = Instant::now();
+        let mut account = self.account();
+        if !account.is_in_debt(limits.conduct, now) {
             return false;
         }
-        drop(bucket);
         if self.in_debt.fetch_add(1, Ordering::Relaxed) >= MAX_IN_DEBT {
+            account.cut_off(now);
+            drop(account);
             self.close();
         }
         true
@@ -150,7 +200,7 @@ mod tests {
     fn who_holds_little_gets_something_when_the_whole_is_taken() {
         let limits =
             Limits { bytes_per_connection: 100, bytes: 150, bytes_reserved: 10, requests: 2, ..Limits::default() };
-        let bucket = || Arc::new(Mutex::new(Bucket::full(limits.conduct, Instant::now())));
+        let bucket = || Arc::new(Mutex::new(Account::new(limits.conduct, Instant::now())));
         let (totals, line) = (Arc::new(Totals::default()), || Arc::new(Conduct::new(bucket())));
         let (greedy, other, late) = (line(), line(), line());
         let held = |conduct: &Arc<Conduct>| Held::nothing(conduct.clone(), totals.clone());
@@ -167,22 +217,56 @@ mod tests {
         assert_eq!(totals.places.load(Ordering::Relaxed), 0);
     }
 
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl std::task::Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
     #[test]
     fn debt_comes_of_faults_and_its_requests_close_the_socket() {
-        let (limits, waker) = (Limits::default(), futures::task::noop_waker());
-        let bucket = Arc::new(Mutex::new(Bucket::full(limits.conduct, Instant::now())));
-        let conduct = Conduct::new(bucket.clone());
+        let (limits, woken) = (Limits::default(), Arc::new(Woken::default()));
+        let waker = Waker::from(woken.clone());
+        let account = Arc::new(Mutex::new(Account::new(limits.conduct, Instant::now())));
+        let conduct = Conduct::new(account.clone());
         for code in [Code::Ok, Code::NotFound, Code::ResourceExhausted, Code::Unavailable] {
             (0..100_000).for_each(|_| conduct.answered(code, &limits));
             assert!(!conduct.is_in_debt(&limits), "{code:?} is no fault of who asks");
         }
         (0..=limits.conduct.burst / COST_INVALID).for_each(|_| conduct.answered(Code::InvalidArgument, &limits));
         assert!((0..MAX_IN_DEBT).all(|_| conduct.is_in_debt(&limits)) && !conduct.is_closed(&waker));
-        assert!(conduct.is_in_debt(&limits) && conduct.is_closed(&waker));
-        let again = Conduct::new(bucket);
+        assert!(conduct.is_in_debt(&limits) && woken.0.load(Ordering::Relaxed), "a socket that is silent ends too");
+        assert!(conduct.is_closed(&waker));
+        assert!(account.lock().unwrap().is_cut_off(Instant::now()));
+        let again = Conduct::new(account);
         assert!(
             again.is_in_debt(&limits) && !again.is_closed(&waker),
             "the next connection of that host begins in debt"
         );
+    }
+
+    #[test]
+    fn who_was_cut_off_waits_longer_each_time_and_is_forgiven_in_the_end() {
+        let (rate, start) = (Rate { burst: 8, per_second: 8 }, Instant::now());
+        let mut account = Account::new(rate, start);
+        assert!(account.is_settled(rate, start) && !account.is_cut_off(start));
+        let mut now = start;
+        for wait in [CUT_OFF, 2 * CUT_OFF, 4 * CUT_OFF] {
+            account.cut_off(now);
+            account.cut_off(now + wait / 2);
+            assert!(account.is_cut_off(now + wait - Duration::from_millis(1)), "{wait:?}");
+            assert!(account.is_in_debt(rate, now + wait / 2), "whatever came back meanwhile");
+            now += wait;
+            assert!(!account.is_cut_off(now) && !account.is_settled(rate, now) && !account.is_in_debt(rate, now));
+        }
+        (0..20).for_each(|_| account.cut_off(account.cut_off_until.unwrap()));
+        let until = account.cut_off_until.unwrap();
+        assert!(account.is_cut_off(until - MAX_CUT_OFF) && !account.is_cut_off(until));
+        assert!(account.is_settled(rate, until + MAX_CUT_OFF));
+        account.cut_off(until + MAX_CUT_OFF);
+        assert!(!account.is_cut_off(until + MAX_CUT_OFF + CUT_OFF), "from the beginning");
     }
 }

@@ -1,6 +1,6 @@
 //! Accepting connections: caps for each address and in all, and a time limit for the first bytes.
 
-use super::conduct::{Conduct, Line};
+use super::conduct::{Account, Conduct, Line};
 use crate::bucket::{Bucket, Rate};
 use crate::limits::{Limits, MAX_ARRIVALS};
 use futures::Stream;
@@ -29,7 +29,7 @@ struct Counter {
     rate: Rate,
     arrivals: Mutex<HashMap<IpAddr, Bucket>>,
     conduct: Rate,
-    hosts: Mutex<HashMap<IpAddr, Arc<Mutex<Bucket>>>>,
+    hosts: Mutex<HashMap<IpAddr, Arc<Mutex<Account>>>>,
 }
 
 impl Counter {
@@ -37,7 +37,8 @@ impl Counter {
     fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         // One host must not count twice by writing its IPv4 address as IPv6.
         let address = address.to_canonical();
-        if !self.may_arrive(address, Instant::now()) {
+        let now = Instant::now();
+        if self.is_cut_off(address, now) || !self.may_arrive(address, now) {
             return None;
         }
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -52,23 +53,30 @@ impl Counter {
 
     /// What is left to a host of what it may send that is refused. The programs of this machine share its address, and
     /// one must not pay for another.
-    fn conduct_of(&self, address: IpAddr, now: Instant) -> Arc<Mutex<Bucket>> {
-        let fresh = || Arc::new(Mutex::new(Bucket::full(self.conduct, now)));
+    fn conduct_of(&self, address: IpAddr, now: Instant) -> Arc<Mutex<Account>> {
+        let fresh = || Arc::new(Mutex::new(Account::new(self.conduct, now)));
         let address = address.to_canonical();
         if [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)].contains(&address) {
             return fresh();
         }
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         if hosts.len() >= MAX_ARRIVALS && !hosts.contains_key(&address) {
-            let is_full = |bucket: &Mutex<Bucket>| {
-                bucket.lock().unwrap_or_else(PoisonError::into_inner).is_full(self.conduct, now)
+            let is_settled = |account: &Mutex<Account>| {
+                account.lock().unwrap_or_else(PoisonError::into_inner).is_settled(self.conduct, now)
             };
-            hosts.retain(|_, bucket| !is_full(bucket));
+            hosts.retain(|_, account| !is_settled(account));
             if hosts.len() >= MAX_ARRIVALS {
                 return fresh();
             }
         }
         hosts.entry(address).or_insert_with(fresh).clone()
+    }
+
+    /// Whether nothing of this host is taken for now.
+    fn is_cut_off(&self, address: IpAddr, now: Instant) -> bool {
+        let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let account = hosts.get(&address.to_canonical());
+        account.is_some_and(|account| account.lock().unwrap_or_else(PoisonError::into_inner).is_cut_off(now))
     }
 
     /// Whether this address opens connections at a fair rate.
@@ -138,8 +146,8 @@ async fn accept(listener: &TcpListener, counter: &Arc<Counter>, limits: &Limits)
             tracing::debug!(%remote, %error, "nodelay not set");
         }
         let deadline = Some(Box::pin(tokio::time::sleep(limits.handshake_time)));
-        let bucket = counter.conduct_of(remote.ip(), Instant::now());
-        let line = Line { tcp: stream.connect_info(), conduct: Arc::new(Conduct::new(bucket)) };
+        let account = counter.conduct_of(remote.ip(), Instant::now());
+        let line = Line { tcp: stream.connect_info(), conduct: Arc::new(Conduct::new(account)) };
         return Guarded { stream, deadline, missing: PREFACE_LEN, line, _place: place };
     }
 }
@@ -246,14 +254,24 @@ mod tests {
     #[test]
     fn a_host_has_one_account_and_programs_of_this_machine_have_each_their_own() {
         let (counter, now) = (counter(Rate { burst: 1, per_second: 1 }), Instant::now());
-        let take =
-            |ip: &str| counter.conduct_of(ip.parse().unwrap(), now).lock().unwrap().take(8, counter.conduct, now);
+        let take = |ip: &str| {
+            let account = counter.conduct_of(ip.parse().unwrap(), now);
+            let mut account = account.lock().unwrap();
+            let had = !account.is_in_debt(counter.conduct, now);
+            account.charge(8, counter.conduct, now);
+            had
+        };
         assert!(take("10.0.0.1") && !take("10.0.0.1") && !take("::ffff:10.0.0.1") && take("10.0.0.2"));
         assert!(take("127.0.0.1") && take("127.0.0.1") && take("::1") && take("::1"));
         for n in 0..2 * u32::try_from(MAX_ARRIVALS).unwrap() {
             counter.conduct_of(IpAddr::from(n.to_be_bytes()), now);
         }
         assert!(counter.hosts.lock().unwrap().len() <= MAX_ARRIVALS && !take("10.0.0.1"));
+        let of = |ip: &str| ip.parse::<IpAddr>().unwrap();
+        counter.conduct_of(of("10.0.0.2"), now).lock().unwrap().cut_off(now);
+        assert!(counter.is_cut_off(of("::ffff:10.0.0.2"), now) && !counter.is_cut_off(of("10.0.0.1"), now));
+        let counter = Arc::new(counter);
+        assert!(counter.take(of("10.0.0.2")).is_none() && counter.take(of("10.0.0.3")).is_some());
     }
 
     #[test]

@@ -89,6 +89,7 @@ pub(crate) fn tip() -> Tip {
         final_height: Some(8),
         pending: 2,
         alarm: None,
+        pruned_below: 0,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::app::{Entries, TxPosition};
 use crate::block::Block;
-use crate::store::{Batch, HistoryNode, PeerRow, SideKey, Undo};
+use crate::store::{Batch, CarriedKey, HistoryNode, PeerRow, Pruned, SideKey, Undo};
 use crate::tx::StoredTx;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -46,6 +46,8 @@ impl StoreRead for View<'_> {
         undo(hash: &BlockHash) -> Option<Undo>;
         listed(hash: &BlockHash) -> Option<u64>;
         side(key: &SideKey) -> Option<u64>;
+        carriers(txhash: &TxHash, limit: usize) -> Vec<BlockHash>;
+        pruned() -> Pruned;
         pending_since(hash: &TxHash) -> Option<u64>;
         pending(after: Option<&TxHash>, limit: usize) -> Vec<(TxHash, u64)>;
         peers() -> Vec<PeerRow>;
@@ -55,6 +57,7 @@ impl StoreRead for View<'_> {
         tx_positions_page(after: Option<&TxHash>, limit: usize) -> Vec<(TxHash, TxPosition)>;
         listed_page(after: Option<&BlockHash>, limit: usize) -> Vec<(BlockHash, u64)>;
         side_page(after: Option<&SideKey>, limit: usize) -> Vec<(SideKey, u64)>;
+        carried_page(after: Option<&CarriedKey>, limit: usize) -> Vec<CarriedKey>;
         history_page(after: Option<(u8, u64)>, limit: usize) -> Vec<HistoryNode>;
     }
 }

@@ -100,6 +100,7 @@ fn the_longest_untried_are_let_go_from_the_journal_too() {
     let gone: Vec<_> = hashes.iter().filter(|hash| ledger.status(hash).unwrap() == TxStatus::Unknown).collect();
     assert_eq!(gone.len(), 1);
     assert_eq!(store.snapshot().pending_since(gone[0]).unwrap(), None);
+    assert_eq!(store.snapshot().tx(gone[0]).unwrap(), None, "nothing else needs its body");
     // They come back after a restart, all but that one.
     drop(ledger);
     let ledger = Ledger::open(store, Arc::new(TestWork), Arc::new(Dependent)).unwrap();

@@ -38,6 +38,12 @@ impl Maker {
         }
     }
 
+    /// A block that is there already.
+    pub(super) fn known(&self, block: &Block, peaks: Peaks) -> Made {
+        let (hash, height, time_ms) = (block.hash, block.header.height, block.header.time_ms);
+        Made { block: block.to_unchecked(), hash, height, time_ms, peaks }
+    }
+
     /// A child of `parent` by `member`, `after_ms` later.
     pub(super) fn child(
         &self,

@@ -3,6 +3,7 @@
 use super::super::World;
 use super::super::network::Message;
 use super::Serves;
+use super::bulk::Bulk;
 use super::forge::{Draft, Parent};
 use crate::app::{MARK, ROW};
 use crate::setup::Work;
@@ -27,7 +28,7 @@ impl World {
         }
         self.tally.evil += 1;
         self.shows_withheld(node);
-        match self.streams.evil.below(24) {
+        match self.streams.evil.below(28) {
             0 => self.wrong_target(node),
             1 => self.no_work(node),
             2 => self.equal_time(node),
@@ -45,6 +46,8 @@ impl World {
             14 => self.orphans(node),
             15 => self.stale_sibling(node),
             16..=21 => self.sibling_deed(node),
+            22 => self.announces_nothing(node),
+            23 | 24 => self.lure(node),
             _ => {
                 let all = [
                     Serves::Honestly,
@@ -55,6 +58,7 @@ impl World {
                     Serves::Unreadable,
                 ];
                 self.nodes[node].private.serves = *self.streams.evil.pick(&all);
+                self.nodes[node].private.bulk = *self.streams.evil.pick(&Bulk::ALL);
             }
         }
     }

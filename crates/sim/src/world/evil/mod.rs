@@ -1,6 +1,7 @@
 //! Byzantine nodes. Each follows the chain with a real engine, so that its lies are near the truth, and beside that
 //! does what it can: in what it finds, what it relays, what it answers, and in deeds of its own.
 
+mod bulk;
 mod deeds;
 mod forge;
 mod siblings;
@@ -9,9 +10,10 @@ use super::network::Message;
 use super::node::Command;
 use super::{Coming, World};
 use crate::app::{MARK, RELEASE, ROW};
-use blockhie_core::{BlockHash, Hash32, Signature, Store, Template, TxHash, UncheckedBlock};
+use blockhie_core::{BlockHash, Hash32, Signature, Store, Template, TxHash, UncheckedBlock, UncheckedHeader};
 use blockhie_engine::{AskError, Event, Request};
-use forge::{Draft, Parent};
+use bulk::Bulk;
+pub(in crate::world) use forge::{Draft, Parent};
 use std::sync::Arc;
 
 /// Mean ms between two deeds.
@@ -42,6 +44,9 @@ pub(crate) struct Private {
     merged: bool,
     /// Siblings that a block of its lists and nobody else has.
     withheld: Vec<UncheckedBlock>,
+    bulk: Bulk,
+    /// Headers of a chain that has no blocks.
+    phantom: Vec<UncheckedHeader>,
 }
 
 impl World {
@@ -178,6 +183,14 @@ impl World {
                 self.send(node, to, Message::Block(Arc::new(bad)));
             }
             3 => {}
+            4 => {
+                // Its list is not what its header says.
+                let mut bad = (**block).clone();
+                if bad.txhashes.pop().is_none() {
+                    bad.txhashes.extend(self.waiting_somewhere());
+                }
+                self.send(node, to, Message::Block(Arc::new(bad)));
+            }
             _ => self.send(node, to, Message::Block(block.clone())),
         }
     }

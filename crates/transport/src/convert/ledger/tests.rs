@@ -22,6 +22,7 @@ fn tip() -> Tip {
         final_height: Some(0),
         pending: 3,
         alarm: None,
+        pruned_below: 7,
     }
 }
 

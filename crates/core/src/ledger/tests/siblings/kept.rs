@@ -1,7 +1,11 @@
 //! What is kept, what is dropped, and how what was dropped comes back.
 
 use super::*;
-use crate::limits::KEEP_STALE_BLOCKS;
+use crate::limits::{KEEP_STALE_BLOCKS, MAX_BLOCK_TRANSACTIONS};
+
+fn has_body(store: &MemoryStore, tx: &Transaction<Verified>) -> bool {
+    store.snapshot().tx(&tx.hash()).unwrap().is_some()
+}
 
 #[test]
 fn stale_blocks_go_and_what_is_listed_stays() {
@@ -73,4 +77,78 @@ fn a_heavier_branch_names_what_was_dropped_of_it() {
     let expected = Imported::Reorganised { fork_height: 0, abandoned: most, applied: most + 1 };
     assert_eq!(give(&mut ledger, heavy, &[]), Ok(expected));
     assert_clean(&store);
+}
+
+#[test]
+fn the_bodies_of_dropped_blocks_go_with_the_last_that_needs_them() {
+    let genesis = merging(2, 4, 0);
+    let (mut ledger, store) = open(&genesis);
+    let maker = Maker::new(&genesis);
+    let [alone, both, waits, committed] = ["a 1", "a 2", "a 3", "a 4"].map(|text| tx(&ledger, 9, text));
+    ledger.submit(waits.clone(), START).unwrap();
+    ledger.submit(committed.clone(), START).unwrap();
+    ledger.commit().unwrap();
+    let first = maker.child(&maker.root, 2, 500, &[&alone, &both, &waits, &committed], &[]);
+    let second = maker.child(&maker.root, 2, 501, &[&both], &[]);
+    // The best chain commits only one of them.
+    let own = maker.child(&maker.root, 1, 1_000, &[&committed], &[]);
+    assert_eq!(give(&mut ledger, &own, &[]), Ok(Imported::Extended));
+    assert_eq!(give(&mut ledger, &first, &[&alone, &both]), Ok(Imported::Side));
+    let mut last = own;
+    let mut step = |ledger: &mut Ledger| {
+        last = maker.child(&last, 1, 1_000, &[], &[]);
+        let imported = ledger.import(last.block.clone(), &BTreeMap::new(), LATE * 2).unwrap();
+        assert_eq!(imported, Imported::Extended);
+        ledger.commit().unwrap();
+    };
+    (0..3).for_each(|_| step(&mut ledger));
+    assert_eq!(give(&mut ledger, &second, &[]), Ok(Imported::Side));
+    assert_clean(&store);
+    let held = |made: &Made| store.snapshot().block(&made.hash).unwrap().is_some();
+    let bodies = || [&alone, &both, &waits, &committed].map(|tx| has_body(&store, tx));
+    (3..KEEP_STALE_BLOCKS).for_each(|_| step(&mut ledger));
+    assert_eq!((held(&first), held(&second), bodies()), (false, true, [false, true, true, true]));
+    assert_clean(&store);
+    // A restart in between changes nothing: what is carried is in the store.
+    drop(ledger);
+    let mut ledger = Ledger::open(store.clone(), Arc::new(TestWork), Arc::new(OpaqueApp)).unwrap();
+    (0..3).for_each(|_| step(&mut ledger));
+    assert_eq!((held(&second), bodies()), (false, [false, false, true, true]));
+    assert_eq!(store.snapshot().carried_page(None, 9).unwrap(), []);
+    assert_clean(&store);
+    assert_eq!(give(&mut ledger, &second, &[&both]), Ok(Imported::Side), "it is taken again when it comes again");
+    assert_clean(&store);
+}
+
+/// Full blocks beside the chain, each with bodies of its own, are let go a few at a time.
+#[test]
+fn each_tip_looks_at_a_bounded_number_of_bodies_of_dropped_blocks() {
+    let mut genesis = merging(2, 4, 0);
+    genesis.max_transactions = MAX_BLOCK_TRANSACTIONS;
+    let (mut ledger, store) = open(&genesis);
+    let maker = Maker::new(&genesis);
+    let full = usize::try_from(MAX_BLOCK_TRANSACTIONS).unwrap();
+    let all: Vec<_> = (0..full).map(|i| tx(&ledger, 9, &format!("a {i}"))).collect();
+    let all: Vec<_> = all.iter().collect();
+    let half = full / 2;
+    let mut last = maker.child(&maker.root, 1, 1_000, &[], &[]);
+    assert_eq!(give(&mut ledger, &last, &[]), Ok(Imported::Extended));
+    // Two halves fit into one look, and the third does not.
+    for (at, carried) in [&all[..half], &all[half..], &all[..half]].into_iter().enumerate() {
+        let stale = maker.child(&maker.root, 2, 500 + at as u64, carried, &[]);
+        assert_eq!(give(&mut ledger, &stale, carried), Ok(Imported::Side));
+    }
+    let left = || store.snapshot().side_page(None, 9).unwrap().len();
+    let mut counts = Vec::new();
+    for _ in 0..KEEP_STALE_BLOCKS + 2 {
+        last = maker.child(&last, 1, 1_000, &[], &[]);
+        ledger.import(last.block.clone(), &BTreeMap::new(), LATE * 2).unwrap();
+        ledger.commit().unwrap();
+        if counts.last() != Some(&left()) {
+            counts.push(left());
+        }
+    }
+    assert_eq!(counts, [3, 1, 0]);
+    assert_eq!(all.iter().filter(|tx| has_body(&store, tx)).count(), 0);
+    assert_eq!(store.snapshot().carried_page(None, 9).unwrap(), []);
 }
