@@ -37,7 +37,8 @@
 //! | `fifo` | [`Fifo`] | in the order of local arrival | O(m log m) |
 //! | `random` | [`Random`] | evenly | O(n) |
 //! | `wait-sampling` | [`WaitSampling`] | with chances as the wait to the power of α | O(n) |
-//! | `stripe` | [`Stripe`] | the longest waits of the node's own class | O(c·m), c at most 16 |
+//! | `stripe` | [`Stripe`] | the longest waits of the node's own class; classes turn with the parent | O(c·m), c at most 16 |
+//! | `stripe-minute` | [`Stripe`] | the same; classes turn with the minutes of the clock | O(c·m) |
 //!
 //! # The algorithm
 //! Rank the items by wait, longest first: x0 ≥ x1 ≥ …. The member at place j of a chosen set is displaced by d_j ≥ 0 ranks
@@ -73,8 +74,8 @@ pub use feedback::{Accepted, Judge, Refused, pick_accepted};
 pub use jain::jain_index;
 pub use kth::{MAX_K, Selection, kth_subset_app, kth_subset_exact};
 pub use policy::{
-    FairFirst, Fifo, MAX_ALPHA, MAX_FILL_SCAN, POLICY_NAMES, PackingContext, PackingPolicy, Random, Stripe, TpFair,
-    TpFairApp, WaitSampling, policy_by_name, require_policy,
+    FairFirst, Fifo, MAX_ALPHA, MAX_FILL_SCAN, POLICY_NAMES, PackingContext, PackingPolicy, Random, Stripe, TURN_MS,
+    TpFair, TpFairApp, Turn, WaitSampling, policy_by_name, require_policy,
 };
 pub use pool::{MAX_BACKDATE_MS, PoolEntry, PoolSelection, PoolSubsets, WaitingPool, waiting_start};
 pub use senders::{SenderSummary, SenderWaits, by_sender};

@@ -11,7 +11,7 @@ mod stripe;
 
 pub use drawn::{MAX_ALPHA, Random, WaitSampling};
 pub use ranked::{FairFirst, Fifo, TpFair, TpFairApp};
-pub use stripe::Stripe;
+pub use stripe::{Stripe, TURN_MS, Turn};
 
 /// How many entries past the `capacity`-th a policy looks at for ones that fit the bytes left: about one block's worth
 /// of ids, so that a pick costs no more however large the pool is.
@@ -73,9 +73,11 @@ const FIFO: &str = "fifo";
 const RANDOM: &str = "random";
 const WAIT_SAMPLING: &str = "wait-sampling";
 const STRIPE: &str = "stripe";
+const STRIPE_MINUTE: &str = "stripe-minute";
 
 /// The names that [`policy_by_name`] knows.
-pub const POLICY_NAMES: &[&str] = &[FAIR_FIRST, TP_FAIR, TP_FAIR_APP, FIFO, RANDOM, WAIT_SAMPLING, STRIPE];
+pub const POLICY_NAMES: &[&str] =
+    &[FAIR_FIRST, TP_FAIR, TP_FAIR_APP, FIFO, RANDOM, WAIT_SAMPLING, STRIPE, STRIPE_MINUTE];
 
 /// The policy of this name with its defaults; `None` if there is none.
 #[must_use]
@@ -88,6 +90,7 @@ pub fn policy_by_name<Id: Ord + Clone + Hash>(name: &str) -> Option<Box<dyn Pack
         RANDOM => Some(Box::new(Random)),
         WAIT_SAMPLING => Some(Box::new(WaitSampling::default())),
         STRIPE => Some(Box::new(Stripe::default())),
+        STRIPE_MINUTE => Some(Box::new(Stripe { turn: Turn::Minute, ..Stripe::default() })),
         _ => None,
     }
 }

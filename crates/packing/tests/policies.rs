@@ -5,8 +5,8 @@ mod common;
 use std::collections::BTreeSet;
 
 use blockhie_packing::{
-    FairFirst, Fifo, MAX_ALPHA, POLICY_NAMES, PackingContext, PackingError, PackingPolicy, Random, Stripe, TpFair,
-    TpFairApp, WaitSampling, WaitingPool, pick_accepted, require_policy,
+    FairFirst, Fifo, MAX_ALPHA, POLICY_NAMES, PackingContext, PackingError, PackingPolicy, Random, Stripe, TURN_MS,
+    TpFair, TpFairApp, Turn, WaitSampling, WaitingPool, pick_accepted, policy_by_name, require_policy,
 };
 use common::{Stream, context, pool_of};
 use proptest::prelude::*;
@@ -120,9 +120,33 @@ fn stripes_are_disjoint_and_turn() {
     for block in 0..1_000_u32 {
         let mut parent = [0; 32]; // the zeros of a proof of work in front
         parent[28..].copy_from_slice(&block.to_be_bytes());
-        classes[Stripe::own_class(&PackingContext { node_index: 3, parent, ..context(1) }) as usize] += 1;
+        classes[Stripe::default().own_class(&PackingContext { node_index: 3, parent, ..context(1) }) as usize] += 1;
     }
     assert!(classes.iter().all(|count| count.abs_diff(125) < 52), "{classes:?}");
+}
+
+#[test]
+fn stripes_of_one_minute_are_disjoint_whatever_the_parents_are() {
+    let pool = pool_of(&(0..2_000).map(|at| at * 3).collect::<Vec<u64>>());
+    let policy = Stripe { turn: Turn::Minute, ..Stripe::default() };
+    let at = |node_index: u32, minute: u64| PackingContext {
+        node_index,
+        parent: [u8::try_from(node_index).unwrap(); 32],
+        now_ms: minute * TURN_MS + u64::from(node_index) * 7_000,
+        ..context(50)
+    };
+    let mut seen = BTreeSet::new();
+    for node_index in 1..=8 {
+        for id in policy.pick(&pool, &at(node_index, 3)) {
+            assert!(seen.insert(id), "node {node_index} shares {id}");
+        }
+    }
+    let classes: Vec<u32> = (0..1_000).map(|minute| policy.own_class(&at(3, minute))).collect();
+    let counts = (0..8).map(|class| classes.iter().filter(|own| **own == class).count());
+    assert!(counts.into_iter().all(|count| count.abs_diff(125) < 52));
+    assert_eq!(PackingPolicy::<u64>::name(&policy), "stripe-minute");
+    let by_name = policy_by_name("stripe-minute").unwrap();
+    assert_eq!(by_name.pick(&pool, &at(2, 5)), policy.pick(&pool, &at(2, 5)));
 }
 
 #[test]
@@ -168,7 +192,7 @@ proptest! {
         parent in any::<[u8; 32]>(),
     ) {
         let pool = pool_of(&starts);
-        let policy = Stripe { frame };
+        let policy = Stripe { frame, ..Stripe::default() };
         let ctx = PackingContext { node_index, node_count: 5, parent, ..context(m) };
         let picked = policy.pick(&pool, &ctx);
         prop_assert_eq!(picked.len(), m.min(starts.len()));
@@ -176,7 +200,7 @@ proptest! {
         let spread = policy.spread_ms(&pool, &ctx);
         let times = if frame == 0 { 10 } else { frame };
         let wait = |id: u64| 10_000_u64.saturating_sub(starts[usize::try_from(id).unwrap()]);
-        let own = Stripe::own_class(&ctx);
+        let own = policy.own_class(&ctx);
         let mut scored: Vec<(u64, bool, u64)> = pool.iter().take(times * m).map(|entry| {
             let mine = Stripe::class_of(entry.id, 5) == own;
             (wait(*entry.id) + if mine { spread } else { 0 }, mine, *entry.id)

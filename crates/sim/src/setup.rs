@@ -1,12 +1,12 @@
 //! What a run is made of, all drawn from its seed.
 
 use crate::faults::{Fault, plan};
-use crate::paper::{STRIPE_FIXED, STRIPE_MINUTE, StripeFixed, StripeMinute};
+use crate::paper::{STRIPE_FIXED, StripeFixed};
 use crate::planted::{Bug, Hook};
 use crate::rng::Rng;
 use blockhie_core::genesis::{DEFAULT_SIBLING_LIMIT, DEFAULT_SIBLING_WINDOW};
 use blockhie_core::{ChainKind, CompactTarget, Genesis, Hash32, Member, PublicKey, SecretKey};
-use blockhie_packing::{PackingPolicy, Stripe, policy_by_name};
+use blockhie_packing::{PackingPolicy, Stripe, Turn, policy_by_name};
 use blockhie_pow::first_target_for;
 
 /// Time of every genesis, ms since the epoch; a node's wall clock is this, the virtual time and its skew.
@@ -160,10 +160,11 @@ impl Setup {
     /// How a node fills blocks.
     pub(crate) fn policy_of(&self, node: usize) -> Box<dyn PackingPolicy<Hash32>> {
         let frame = self.paper.as_ref().map_or(0, |terms| terms.frame);
+        let stripe = |turn| Stripe { frame, turn };
         match self.nodes[node].policy {
-            "stripe" => Box::new(Stripe { frame }),
-            STRIPE_FIXED => Box::new(StripeFixed(Stripe { frame })),
-            STRIPE_MINUTE => Box::new(StripeMinute(Stripe { frame })),
+            "stripe" => Box::new(stripe(Turn::Parent)),
+            "stripe-minute" => Box::new(stripe(Turn::Minute)),
+            STRIPE_FIXED => Box::new(StripeFixed(stripe(Turn::Parent))),
             name => policy_by_name(name).expect("drawn from the list of names, or checked against it"),
         }
     }

@@ -2,14 +2,14 @@
 
 use std::hash::Hash;
 
-use super::STRIPE;
 use super::fit::pick_set;
+use super::{STRIPE, STRIPE_MINUTE};
 use crate::lots::lot;
 use crate::{PackingContext, PackingPolicy, WaitingPool};
 
 /// Stripe: of the c·m oldest items, its frame, a node picks the oldest m of its own class, and fills up with the oldest of
 /// the others. Items fall into as many classes as there are nodes, by a hash of their id; which class is whose turns
-/// with the parent's hash, so that no class waits for one node.
+/// ([`Turn`]), so that no class waits for one node.
 ///
 /// It is the m best by score = wait + B·(class is mine) in the frame, B being the frame's age spread
 /// ([`spread_ms`](Self::spread_ms)). With sizes that do not bind, and waits at the same time:
@@ -25,7 +25,25 @@ use crate::{PackingContext, PackingPolicy, WaitingPool};
 pub struct Stripe {
     /// c; 0 for the default, twice the number of nodes, but 8 to 16.
     pub frame: usize,
+    /// When classes turn.
+    pub turn: Turn,
 }
+
+/// What the turn of a [`Stripe`]'s classes follows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Turn {
+    /// The parent's hash. Nodes on one parent have different classes; two on different parents have the same with chance
+    /// one in their number, and then pick the same.
+    #[default]
+    Parent,
+    /// The minutes of the clock, [`TURN_MS`]. Nodes on different parents have different classes too, as far as their
+    /// clocks agree: for chains on which several blocks are often under way at once.
+    Minute,
+}
+
+/// How long a turn by the clock lasts, in milliseconds: long beside what clocks of nodes differ by, short beside what a
+/// class may wait for a node that is gone.
+pub const TURN_MS: u64 = 60_000;
 
 impl Stripe {
     fn reach(&self, ctx: &PackingContext, m: usize) -> usize {
@@ -49,11 +67,19 @@ impl Stripe {
         remainder(lot(CLASS_SEED, id), node_count)
     }
 
-    /// The class that the node of this context prefers. The nodes of one parent have different ones.
+    /// The class that the node of this context prefers. The nodes of one parent, or of one minute, have different ones.
     #[must_use]
-    pub fn own_class(ctx: &PackingContext) -> u32 {
-        // All of the hash: its first bytes are zeros, which is the proof of work.
-        let turn = remainder(lot(TURN_SEED, &ctx.parent), ctx.node_count);
+    pub fn own_class(self, ctx: &PackingContext) -> u32 {
+        let of = match self.turn {
+            // All of the hash: its first bytes are zeros, which is the proof of work.
+            Turn::Parent => ctx.parent,
+            Turn::Minute => {
+                let mut minute = [0; 32];
+                minute[..8].copy_from_slice(&(ctx.now_ms / TURN_MS).to_be_bytes());
+                minute
+            }
+        };
+        let turn = remainder(lot(TURN_SEED, &of), ctx.node_count);
         let place = u64::from(ctx.node_index.saturating_sub(1)) + u64::from(turn);
         remainder(place, ctx.node_count)
     }
@@ -69,11 +95,14 @@ fn remainder(value: u64, classes: u32) -> u32 {
 
 impl<Id: Ord + Clone + Hash> PackingPolicy<Id> for Stripe {
     fn name(&self) -> &'static str {
-        STRIPE
+        match self.turn {
+            Turn::Parent => STRIPE,
+            Turn::Minute => STRIPE_MINUTE,
+        }
     }
 
     fn pick(&self, pool: &WaitingPool<Id>, ctx: &PackingContext) -> Vec<Id> {
-        let own = Self::own_class(ctx);
+        let own = self.own_class(ctx);
         pick_set(pool, ctx, |oldest, m| {
             let mut ranks = Vec::with_capacity(m.min(pool.len()));
             let frame = self.reach(ctx, m).min(pool.len());

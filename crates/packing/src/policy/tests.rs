@@ -104,7 +104,7 @@ fn names_find_policies_and_others_list_them() {
     let Err(error) = require_policy::<u64>("fee-first") else {
         panic!("there is no such policy");
     };
-    let names = "fair-first, tp-fair, tp-fair-app, fifo, random, wait-sampling, stripe";
+    let names = "fair-first, tp-fair, tp-fair-app, fifo, random, wait-sampling, stripe, stripe-minute";
     assert_eq!(error.to_string(), format!("packing policy: expected one of {names}, got \"fee-first\""));
 }
 

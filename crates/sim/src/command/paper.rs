@@ -50,8 +50,8 @@ pub(crate) struct Args {
     /// Blocks of others between two blocks of one miner
     #[arg(long, value_name = "N", default_value_t = 0)]
     spacing: u8,
-    /// A packing policy, by name; beside those of a node stripe-fixed and stripe-minute, whose classes turn never and by
-    /// the minute; may be repeated [default: all of a node]
+    /// A packing policy, by name; beside those of a node stripe-fixed, whose classes never turn; may be repeated
+    /// [default: all of a node]
     #[arg(long, value_name = "NAME")]
     policy: Vec<String>,
     /// Frame c of stripe, in blocks; 0: its default

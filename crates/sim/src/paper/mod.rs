@@ -25,7 +25,7 @@ pub use config::{
 };
 pub use evaluate::evaluate;
 pub use plot::{PLOTS, draw};
-pub use policies::{POLICIES, STRIPE_FIXED, STRIPE_MINUTE};
+pub use policies::{POLICIES, STRIPE_FIXED};
 pub use row::{OVERLAP_BUCKET_S, Overlap, Row};
 pub use run::run;
 pub use script::{Arrival, SENDERS, Script};
@@ -33,7 +33,7 @@ pub use stats::{Estimate, t_quantile};
 pub use summary::{Group, METRICS, Summary};
 pub use table::{COLUMNS, make_folder, overlap_csv, runs_csv, write_tables};
 
-pub(crate) use policies::{StripeFixed, StripeMinute};
+pub(crate) use policies::StripeFixed;
 pub(crate) use probe::Probe;
 
 use std::sync::Arc;
