@@ -24,6 +24,8 @@ const IN_FLIGHT: u64 = 16;
 const PAUSE: Duration = Duration::from_millis(20);
 /// After [`ENOUGH`] the kill comes within this time, ms: before, in and after blocks and syncs.
 const KILL_WITHIN_MS: u64 = 450;
+/// How often a node that comes back is killed, until one kill meets it before it is ready.
+const TRIES_COMING_BACK: u32 = 5;
 
 /// Both nodes have committed everything.
 async fn all_committed(addresses: &[&str], hashes: &[TxHash]) {
@@ -90,8 +92,14 @@ async fn nothing_acknowledged_is_lost_by_kill_9() {
         }
         if round % 3 == 2 {
             let usual = u64::try_from(percentile(&restarts, 50).as_millis()).unwrap();
-            let delay = Duration::from_millis(dice.below(usual));
-            coming_back += u64::from(kill_coming_back(&a, delay).await);
+            // One that was ready sooner than usual is killed again.
+            for _ in 0..TRIES_COMING_BACK {
+                let delay = Duration::from_millis(dice.below(usual));
+                if kill_coming_back(&a, delay).await {
+                    coming_back += 1;
+                    break;
+                }
+            }
         }
         let started = Instant::now();
         victim = Running::start(&a, &[&steady.address]);
