@@ -3,7 +3,7 @@
 //! by more than others admit mines what they refuse, and refuses what they mine.
 
 use crate::engine::Engine;
-use crate::limits::{CLOCK_SAMPLE_MS, CLOCK_SAMPLES, CLOCK_SEEN, CLOCK_STEADY_MS, MIN_CLOCKS};
+use crate::limits::{CLOCK_SAMPLE_BLOCKS, CLOCK_SAMPLE_MS, CLOCK_SAMPLES, CLOCK_SEEN, CLOCK_STEADY_MS, MIN_CLOCKS};
 use blockhie_core::{BlockHash, Hash32, Header, UncheckedBlock};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -68,11 +68,11 @@ impl Clocks {
     }
 
     /// The others' clocks less ours, by member, ascending.
-    fn offsets(&mut self, mono_ms: u64, wall_ms: u64) -> Vec<i64> {
+    fn offsets(&mut self, mono_ms: u64, wall_ms: u64, for_ms: u64) -> Vec<i64> {
         let ours = signed(wall_ms).saturating_sub(signed(mono_ms));
         let mut offsets = Vec::new();
         for samples in self.members.values_mut() {
-            samples.retain(|sample| mono_ms.saturating_sub(sample.at_ms) <= CLOCK_SAMPLE_MS);
+            samples.retain(|sample| mono_ms.saturating_sub(sample.at_ms) <= for_ms);
             offsets.extend(samples.iter().map(|sample| sample.lead_ms.saturating_sub(ours)).max());
         }
         offsets.sort_unstable();
@@ -144,15 +144,21 @@ impl Engine {
         }
     }
 
-    /// Compares the clocks. The median of the others: a minority, whatever it claims, stops nobody. Of an even number
-    /// both middle ones have to be off.
+    /// Compares the clocks. The median of all, ours included: half of them, whatever they claim, stop nobody. Of an even
+    /// number both middle ones have to be off.
     pub(crate) fn tick_clock(&mut self) {
         let now = self.now;
-        let offsets = self.clocks.offsets(now.mono_ms, now.wall_ms);
-        let (limit_ms, members) = (self.ledger.genesis().future_limit_ms(), offsets.len());
-        let (low, high) = match members {
-            0..MIN_CLOCKS => (None, None),
-            _ => (offsets.get((members - 1) / 2).copied(), offsets.get(members / 2).copied()),
+        let genesis = self.ledger.genesis();
+        let limit_ms = genesis.future_limit_ms();
+        let turn_ms = u64::from(genesis.block_interval_ms).saturating_mul(genesis.members.len() as u64);
+        let for_ms = CLOCK_SAMPLE_MS.max(turn_ms.saturating_mul(CLOCK_SAMPLE_BLOCKS));
+        let mut offsets = self.clocks.offsets(now.mono_ms, now.wall_ms, for_ms);
+        let members = offsets.len();
+        let (low, high) = if members < MIN_CLOCKS {
+            (None, None)
+        } else {
+            offsets.insert(offsets.partition_point(|offset_ms| *offset_ms < 0), 0);
+            (offsets.get(members / 2).copied(), offsets.get(members.div_ceil(2)).copied())
         };
         let nearest = low.zip(high).map(|(low, high)| if low > 0 { low } else { high.min(0) });
         self.clocks.offset_ms = nearest;

@@ -177,8 +177,11 @@ pub const MAX_RIVALS: usize = 8;
 pub const MIN_CLOCKS: usize = 3;
 /// Blocks of a member whose times are kept. Of a backlog, read after a pause, all but the last came late.
 pub const CLOCK_SAMPLES: usize = 3;
-/// How long they count. Two clocks that are each off by 500 ppm part by 3.6 s meanwhile, less than any limit.
-pub const CLOCK_SAMPLE_MS: u64 = 3_600_000;
+/// How long they count at least: where nobody mines because clocks were off, nothing newer comes, and the chain has to go
+/// on by itself.
+pub const CLOCK_SAMPLE_MS: u64 = 120_000;
+/// How long they count, in blocks of each member in the mean. Of one that mines its share, 2 in 100 waits are longer.
+pub const CLOCK_SAMPLE_BLOCKS: u64 = 4;
 /// How long the clocks have to disagree before this node stops mining: by then a backlog is read.
 pub const CLOCK_STEADY_MS: u64 = 5_000;
 /// Headers remembered so that each counts once and a child's parent is found.

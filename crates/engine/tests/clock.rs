@@ -203,3 +203,27 @@ fn two_others_are_too_few_to_judge_by() {
     net.run(SOON_MS);
     assert!(!is_off(&net, 0) && net.nodes[0].engine.clock_offset_ms().is_none());
 }
+
+#[test]
+fn half_of_the_clocks_stop_nobody_and_a_chain_that_stood_for_clocks_goes_on() {
+    let mut net = Net::new(genesis(4), 4, 12);
+    net.connect_all();
+    net.run(1_000);
+    net.run_mining(40_000, &[1, 2, 3]);
+    let is_stopped_by = |net: &mut Net, liar: usize| {
+        let mut forge = Forge::new(&net.genesis, liar);
+        forge.block(vec![]);
+        for n in 1..=limits::CLOCK_SAMPLES as u64 {
+            let block = forge.block_at(vec![], START_MS + 10_000_000 + n, 2, 0);
+            net.push(0, Some(liar), block);
+        }
+        net.run(SOON_MS);
+        is_off(net, 0)
+    };
+    assert!(!is_stopped_by(&mut net, 1));
+    assert!(!is_stopped_by(&mut net, 2), "two of four, ours included: {}", net.describe());
+    assert!(is_stopped_by(&mut net, 3), "{}", net.describe());
+    // If all think so, nothing new comes that could say otherwise.
+    net.run(limits::CLOCK_SAMPLE_MS);
+    assert!(!is_off(&net, 0) && net.nodes[0].template.is_some(), "{}", net.describe());
+}
