@@ -2,7 +2,7 @@
 
 use crate::process::Tool;
 use crate::rocksdb;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use std::path::Path;
 
 /// How long the attack lasts if nothing else is said, seconds.
@@ -49,12 +49,16 @@ const ROWS: [Row; 8] = [
 pub(crate) struct Options {
     seconds: u32,
     row: &'static str,
+    /// The attackers get the last core for themselves, node and honest client the others: as if they were on another
+    /// machine. Quiet and attacked alike.
+    apart: bool,
 }
 
 impl Options {
     /// Reads the arguments; an error is one of usage.
     pub(crate) fn parse(words: &[&str]) -> Result<Self> {
-        let mut options = Self { seconds: DEFAULT_SECONDS, row: "all" };
+        let mut options = Self { seconds: DEFAULT_SECONDS, row: "all", apart: words.contains(&"--apart") };
+        let words: Vec<&str> = words.iter().copied().filter(|word| *word != "--apart").collect();
         for pair in words.chunks(2) {
             match pair {
                 ["--seconds", value] => {
@@ -76,9 +80,16 @@ impl Options {
 }
 
 /// On an optimised build, as operators run it: without, the checks of what is refused take several times as long.
-fn test(root: &Path, row: &Row, more: &[&str], seconds: Option<u32>) -> Result<()> {
+fn test(root: &Path, row: &Row, more: &[&str], seconds: Option<u32>, apart: bool) -> Result<()> {
     let variables = rocksdb::environment(root)?;
-    let mut tool = Tool::cargo()
+    let cores = std::thread::available_parallelism()?.get();
+    let mut tool = Tool::cargo();
+    if apart {
+        ensure!(cores > 1, "--apart: expected two cores at least, got one");
+        let runner = format!("target.'cfg(all())'.runner=['taskset', '--cpu-list', '0-{}']", cores - 2);
+        tool = tool.args(["--config", &runner]).env("BLOCKHIE_EVIL_CORE", (cores - 1).to_string());
+    }
+    let mut tool = tool
         .args(["test", "--quiet", "--profile", "sim", "--package", row.package, "--test", row.target, "--", row.test])
         .args(more)
         .arg("--nocapture")
@@ -96,7 +107,7 @@ fn test(root: &Path, row: &Row, more: &[&str], seconds: Option<u32>) -> Result<(
 /// A node, or its engine, among hostile peers at full length. The last line is `hostile: ok`.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     for row in ROWS.iter().filter(|row| row.name == options.row) {
-        test(root, row, &["--exact"], Some(options.seconds))?;
+        test(root, row, &["--exact"], Some(options.seconds), options.apart)?;
     }
     println!("hostile: ok");
     Ok(())
@@ -105,7 +116,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
 /// Eight members, one of them cut off, one killed and one lying. The last line is `fleet: ok`.
 pub(crate) fn fleet(root: &Path) -> Result<()> {
     let row = Row { name: "fleet", package: "emr-node", target: "fleet", test: "", variable: None };
-    test(root, &row, &["--ignored"], None)?;
+    test(root, &row, &["--ignored"], None, false)?;
     println!("fleet: ok");
     Ok(())
 }
@@ -116,9 +127,13 @@ mod tests {
 
     #[test]
     fn arguments_are_read_and_wrong_ones_refused() {
-        assert_eq!(Options::parse(&[]).unwrap(), Options { seconds: 60, row: "all" });
-        assert_eq!(Options::parse(&["--seconds", "90"]).unwrap(), Options { seconds: 90, row: "all" });
-        assert_eq!(Options::parse(&["--row", "p4", "--seconds", "9"]).unwrap(), Options { seconds: 9, row: "p4" });
+        assert_eq!(Options::parse(&[]).unwrap(), Options { seconds: 60, row: "all", apart: false });
+        assert_eq!(Options::parse(&["--seconds", "90"]).unwrap(), Options { seconds: 90, row: "all", apart: false });
+        assert_eq!(
+            Options::parse(&["--row", "p4", "--seconds", "9"]).unwrap(),
+            Options { seconds: 9, row: "p4", apart: false }
+        );
+        assert!(Options::parse(&["--apart", "--row", "p3"]).unwrap().apart);
         for wrong in
             [&["--row", "p2"][..], &["--row"], &["--seconds"], &["--seconds", "x"], &["--seconds", "0"], &["60"]]
         {

@@ -66,6 +66,8 @@ Usage: cargo xtask <command>
                   --seconds S      for so long (60)
                   --row NAME       all (the default), or one row of the threat
                                    page: p1, p3, p4, p5, p8, p10, p12
+                  --apart          attackers on a core of their own, node and
+                                   honest client on the others
   fleet         eight members, one cut off and healed, one killed and coming
                 back, one lying: all honest ones agree; the last line is
                 `fleet: ok`

@@ -51,8 +51,20 @@ impl Attack {
     /// Attacks the node, or a door that closes every connection.
     pub(crate) fn start(node: &str, seconds: u64, row: Row, at_door: bool) -> Self {
         // The attackers would have machines of their own: here they get what the node and the client leave.
-        let mut command = Command::new("nice");
-        command.args(["-n", "19"]).arg(std::env::current_exe().unwrap());
+        // Where a core is set aside for them they have that one, and no other.
+        let mut command = match std::env::var("BLOCKHIE_EVIL_CORE") {
+            Ok(core) => {
+                let mut command = Command::new("taskset");
+                command.args(["--cpu-list", &core]);
+                command
+            }
+            Err(_) => {
+                let mut command = Command::new("nice");
+                command.args(["-n", "19"]);
+                command
+            }
+        };
+        command.arg(std::env::current_exe().unwrap());
         command.args(["--exact", "attack::attack", "--ignored", "--nocapture"]);
         command.env("BLOCKHIE_EVIL_TARGET", node).env("BLOCKHIE_EVIL_SECONDS", seconds.to_string());
         command.env("BLOCKHIE_EVIL_ROW", row.name());
