@@ -60,20 +60,27 @@ impl FsckReport {
 pub fn state_hash(view: &dyn StoreRead) -> Result<Hash32, StoreError> {
     let mut hasher = Sha256::new();
     hasher.update(b"blockhie/state/v1\0");
+    for_each_state(view, |key, value| {
+        for part in [key, value] {
+            hasher.update(u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
+            hasher.update(&part);
+        }
+    })?;
+    Ok(Hash32(hasher.finalize().into()))
+}
+
+/// Every entry of the application's state, ascending by key.
+fn for_each_state(view: &dyn StoreRead, mut take: impl FnMut(Vec<u8>, Vec<u8>)) -> Result<(), StoreError> {
     let mut start = Vec::new();
     loop {
         let page = view.state_range(&start, None, PAGE)?;
-        let Some((last, _)) = page.last() else { break };
+        let Some((last, _)) = page.last() else { return Ok(()) };
         start = last.clone();
         start.push(0);
         for (key, value) in page {
-            for part in [key, value] {
-                hasher.update(u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
-                hasher.update(&part);
-            }
+            take(key, value);
         }
     }
-    Ok(Hash32(hasher.finalize().into()))
 }
 
 /// Replays the best chain of `view` from its genesis, checking every block and body as if it came from a stranger, and
@@ -194,14 +201,7 @@ fn keep_siblings(
 /// The state as it was before the block at this height: that of the tip with all from there on taken back.
 fn state_before(view: &dyn StoreRead, height: u64, report: &mut FsckReport) -> Result<Batch, StoreError> {
     let mut batch = Batch::new();
-    let mut start = Vec::new();
-    loop {
-        let page = view.state_range(&start, None, PAGE)?;
-        let Some((last, _)) = page.last() else { break };
-        start = last.clone();
-        start.push(0);
-        batch.extend(page.into_iter().map(|(key, value)| Op::State(key, Some(value))));
-    }
+    for_each_state(view, |key, value| batch.push(Op::State(key, Some(value))))?;
     let mut top = height;
     while view.hash_at(top)?.is_some() {
         top += 1;

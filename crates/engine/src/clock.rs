@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 /// This node's clock is off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockFault {
-    /// The others' clocks less ours, ms, in the median: above 0 ours is behind.
+    /// Clocks of members less ours, ms, in the median of all, ours included: above 0 ours is behind.
     pub offset_ms: i64,
     /// Members whose clocks were compared.
     pub members: usize,
@@ -87,7 +87,7 @@ impl Engine {
         self.clocks.fault
     }
 
-    /// The others' clocks less ours, ms, in the median; `None` where there are too few to tell.
+    /// Clocks of members less ours, ms, in the median of all, ours included; `None` where there are too few to tell.
     #[must_use]
     pub fn clock_offset_ms(&self) -> Option<i64> {
         self.clocks.offset_ms

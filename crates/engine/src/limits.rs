@@ -173,7 +173,8 @@ pub const TEMPLATE_GROWN_MS: u64 = 100;
 pub const TIE_INTERVALS: u64 = 5;
 /// Chains of the same work remembered for that; there are hardly more than members that mine.
 pub const MAX_RIVALS: usize = 8;
-/// Other members whose clocks have to be known before this node's is judged by their median: with two, one liar would.
+/// Other members whose clocks have to be known before this node's is judged by the median of all: of three, and its own,
+/// all three have to be off; of two, two would be enough.
 pub const MIN_CLOCKS: usize = 3;
 /// Blocks of a member whose times are kept. Of a backlog, read after a pause, all but the last came late.
 pub const CLOCK_SAMPLES: usize = 3;
