@@ -166,7 +166,7 @@ impl Services {
         let is_new = !self.verifier.has_seen(&tx.hash());
         if let Some(remote) = remote.filter(|_| is_new) {
             let now = Instant::now();
-            match from.and_then(|peer| Some((peer, self.peers.is_chosen(peer)?))) {
+            match self.acquaintance(from) {
                 Some((peer, chosen)) => self.quotas.relayed(peer, chosen, now),
                 None => self.quotas.pushed(remote.ip(), now),
             }
@@ -178,7 +178,8 @@ impl Services {
         match self.verifier.verify(tx).await {
             Some(Ok(tx)) => {
                 if is_new {
-                    let (now, is_stranger) = (Instant::now(), remote.is_some() && from.is_none());
+                    let now = Instant::now();
+                    let is_stranger = remote.is_some() && self.acquaintance(from).is_none();
                     self.quotas.sent(*tx.from(), now).map_err(exhausted)?;
                     if self.quotas.is_busy(tx.from(), now) || is_stranger && self.quotas.are_strangers_busy(now) {
                         self.pushes.next_lot().await;
@@ -197,7 +198,7 @@ impl Services {
 
     async fn take_block(&self, remote: SocketAddr, block: UncheckedBlock) -> Result<BlockHash, ServiceError> {
         let from = self.sender(remote)?;
-        if from.is_none() {
+        if self.acquaintance(from).is_none() {
             let may = self.quotas.pushed_block(remote.ip(), Instant::now());
             may.map_err(|message| ServiceError::new(ErrorClass::Exhausted, message))?;
         }
@@ -210,6 +211,12 @@ impl Services {
             let event = Event::Malformed { peer, reason: reason.to_owned() };
             drop(self.engine.commands.try_send(Command::Event(event)));
         }
+    }
+
+    /// A peer that this node knows, and whether it chose it. Whoever only greeted may be anybody.
+    fn acquaintance(&self, from: Option<PeerId>) -> Option<(PeerId, bool)> {
+        let peer = from?;
+        Some((peer, self.peers.is_chosen(peer)?))
     }
 
     /// The peer behind a connection, unless it is banned.

@@ -239,10 +239,8 @@ async fn p9_announced_doors_of_other_services_are_not_knocked_at() {
     let named = node.peers();
     assert!(named.iter().all(|peer| peer.address == door.local_addr().unwrap()), "{named:?}");
     // A flood of exchanges is answered a few times.
-    let mut refused = 0;
-    for _ in 0..40 {
-        refused += usize::from(evil.gossip(&told).await.is_err());
-    }
+    let answers = futures::future::join_all((0..40).map(|_| evil.gossip(&told))).await;
+    let refused = answers.iter().filter(|answer| answer.is_err()).count();
     assert!(refused > 15, "{refused}");
     node.stop().await.unwrap();
 }
@@ -252,9 +250,9 @@ async fn p9_announced_doors_of_other_services_are_not_knocked_at() {
 async fn p10_one_sender_does_not_shut_out_others() {
     let genesis = genesis(2);
     let node = start(&genesis, 1, Config { sender_rate: 5, ..quiet(&[]) }).await;
-    let spam: Vec<_> = (0..300).map(|i| record_of(&genesis, 9, &format!("spam {i}")).into_unverified()).collect();
+    let spam: Vec<_> = (0..120).map(|i| record_of(&genesis, 9, &format!("spam {i}")).into_unverified()).collect();
     let evil = Evil::connect(host(4), node.address()).await.unwrap();
-    let ledger = client(&node).await;
+    let (ledger, begun) = (client(&node).await, Instant::now());
     let flood = tokio::spawn(async move {
         let answers = futures::future::join_all(spam.iter().map(|tx| evil.submit(tx))).await;
         answers.iter().filter(|answer| answer.is_ok()).count()
@@ -265,7 +263,8 @@ async fn p10_one_sender_does_not_shut_out_others() {
         assert!(begin.elapsed() < Duration::from_secs(2));
     }
     let taken = flood.await.unwrap();
-    assert!((50..=75).contains(&taken), "{taken}: ten seconds' worth, and what came back meanwhile");
+    let back = 5 * (usize::try_from(begun.elapsed().as_secs()).unwrap() + 1);
+    assert!((50..=50 + back).contains(&taken), "{taken}: ten seconds' worth, and what came back meanwhile");
     assert!(node.tip().pending <= 20 + taken);
     let again = record_of(&genesis, 11, "once").into_unverified();
     for _ in 0..200 {

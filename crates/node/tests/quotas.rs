@@ -5,8 +5,9 @@
 mod common;
 mod evil;
 
-use blockhie_core::{Genesis, Hash32, Transaction, UncheckedBlock, Unverified};
+use blockhie_core::{ErrorClass, Genesis, Hash32, Transaction, UncheckedBlock, Unverified};
 use blockhie_node::{Config, Node};
+use blockhie_transport::limits::EXHAUSTED_PAUSE;
 use common::{client, config, genesis, record_of, secret, start};
 use evil::forge::Forge;
 use evil::{Evil, host};
@@ -92,5 +93,26 @@ async fn p10_who_is_above_its_rate_costs_few_batches() {
     let written = batches() - before;
     assert!(written <= 10 + 8, "{written} batches for ten honest ones and forty above the rate");
     assert!(honest.iter().max() < above.iter().max(), "{honest:?} against {above:?}");
+    node.stop().await.unwrap();
+}
+
+/// (P10) Who has nothing left is told so late, and asks no faster than that.
+#[tokio::test(flavor = "multi_thread")]
+async fn p10_who_has_used_up_its_rate_is_told_late() {
+    let genesis = genesis(2);
+    let node = start(&genesis, 1, quiet(1)).await;
+    let ledger = client(&node).await;
+    let answers = futures::future::join_all((0..40).map(async |i| {
+        let tx = record_of(&genesis, 9, &format!("flood {i}")).into_unverified();
+        let asked = Instant::now();
+        (ledger.submit(&tx).await, asked.elapsed())
+    }))
+    .await;
+    let refused: Vec<_> = answers.iter().filter_map(|(answer, took)| Some((answer.as_ref().err()?, took))).collect();
+    assert!((25..=30).contains(&refused.len()), "{} of 40", refused.len());
+    for (error, took) in refused {
+        assert_eq!(error.class(), ErrorClass::Exhausted, "{error}");
+        assert!(*took >= EXHAUSTED_PAUSE, "{took:?}");
+    }
     node.stop().await.unwrap();
 }

@@ -3,7 +3,7 @@
 
 use super::conduct::{Held, Line, Totals};
 use crate::convert::ConversionError;
-use crate::limits::{DEBT_PAUSE, EXHAUSTED_PAUSE, Limits, MAX_MESSAGE_BYTES};
+use crate::limits::{DEBT_PAUSE, EXHAUSTED_PAUSE, Limits, MAX_MESSAGE_BYTES, NODE_EXHAUSTED_PAUSE};
 use crate::service::PeerService;
 use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
@@ -19,6 +19,8 @@ use tower::{Layer, Service};
 const PREFIX: usize = 5;
 /// Services whose requests are streams that go on: they are passed through. Each has its own bounds.
 const STREAMS: [&str; 1] = ["/grpc.reflection."];
+/// The frozen contract, by which nodes talk to each other.
+const NODES: [&str; 2] = ["/Discovery/", "/Synchronization/"];
 
 /// Puts a [`Guard`] before a service.
 #[derive(Clone)]
@@ -72,7 +74,8 @@ where
         let shared = self.shared.clone();
         Box::pin(async move {
             let mut watch = Watch { line: line.clone(), limits: shared.limits.clone(), answered: false };
-            let response = if STREAMS.iter().any(|path| request.uri().path().starts_with(path)) {
+            let (is_stream, is_of_node) = (is_of(&request, &STREAMS), is_of(&request, &NODES));
+            let response = if is_stream {
                 inner.call(request).await?
             } else {
                 match shared.admit(&line, request).await {
@@ -88,13 +91,17 @@ where
             line.conduct.answered(code, &shared.limits);
             if code == Code::ResourceExhausted {
                 // It holds no place any more, only one of its connection's streams.
-                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                tokio::time::sleep(if is_of_node { NODE_EXHAUSTED_PAUSE } else { EXHAUSTED_PAUSE }).await;
             }
             // Only now: to give up the pause and ask again is no way around it.
             watch.answered = true;
             Ok(response)
         })
     }
+}
+
+fn is_of(request: &Request<Body>, services: &[&str]) -> bool {
+    services.iter().any(|path| request.uri().path().starts_with(path))
 }
 
 /// Notices a request that is given up before it is answered.
