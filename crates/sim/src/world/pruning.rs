@@ -147,3 +147,30 @@ impl World {
         self.after(AGAIN_MS, Coming::Again(node));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chaos::run;
+    use crate::faults::{Fault, Trouble};
+    use crate::setup::{Choice, Setup};
+    use blockhie_core::Keep;
+
+    /// Three members, of which the first prunes and is alone for a while, with a quorum of one: against the rule that
+    /// fewer than a quorum prune.
+    #[test]
+    fn a_node_that_pruned_another_chain_than_the_others_is_synced_anew() {
+        let mut setup = Setup::draw(3, &Choice { nodes: Some(3), seconds: 60, ..Choice::default() });
+        assert!(!setup.genesis.is_open() && setup.honest().count() == 3);
+        let alone = Fault { trouble: Trouble::Partition(vec![0]), from_ms: 5_000, until_ms: 45_000 };
+        (setup.faults, setup.memory) = (vec![alone], Some(3));
+        (setup.genesis.block_interval_ms, setup.genesis.spacing, setup.genesis.quorum) = (500, 0, 1);
+        (setup.genesis.sibling_window, setup.genesis.sibling_limit) = (0, 0);
+        for (at, node) in setup.nodes.iter_mut().enumerate() {
+            node.prunes = (at == 0).then(|| Prunes { keep: Keep { depth: 4, ..Keep::default() }, dies: false });
+        }
+        let outcome = run(setup, false);
+        assert!(outcome.violations.is_empty(), "{:?}", outcome.violations);
+        assert!(outcome.tally.renewed > 0 && outcome.tally.pruned > 0, "{:?}", outcome.tally);
+    }
+}
