@@ -229,6 +229,14 @@ impl Ledger {
         query::block(&self.view(), query::BlockQuery::Height(height))
     }
 
+    /// The time of a block that was found sound here, kept or not, ms: from its row alone.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn time_of(&self, hash: &BlockHash) -> Result<Option<u64>, StoreError> {
+        Ok(self.view().index(hash)?.map(|row| row.time_ms))
+    }
+
     /// Whether a block was found sound here, and is kept.
     ///
     /// # Errors
