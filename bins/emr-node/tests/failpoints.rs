@@ -1,5 +1,5 @@
-//! A node dies at each failpoint: while it is made, while it starts, under load, in a backup and in a restoring. Each
-//! time it comes back with everything that was acknowledged, and `fsck` finds nothing.
+//! A node dies at each failpoint: while it is made, while it starts, under load, while it prunes, in a backup and in a
+//! restoring. Each time it comes back with everything that was acknowledged, and `fsck` finds nothing.
 //!
 //! `cargo xtask crash [PASSES]` runs it: the binary must be built with the feature `failpoints`.
 
@@ -7,10 +7,12 @@
 
 mod common;
 
-use blockhie_core::ChainId;
+use blockhie_core::{ChainId, TxStatus};
 use blockhie_node::failpoint::{POINTS, VARIABLE};
+use blockhie_transport::LedgerClient;
+use common::deep::{self, Deep};
 use common::load::{Dice, Load, chain_of, missing};
-use common::{Running, emr_node, fail, run, succeed, text, two_members};
+use common::{PATIENCE, Running, emr_node, fail, run, succeed, text, two_members};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
@@ -26,9 +28,8 @@ const IN_FLIGHT: u64 = 8;
 const PAUSE: Duration = Duration::from_millis(5);
 /// Longest wait for the death of a node that runs.
 const DEATH_WITHIN: Duration = Duration::from_secs(30);
-/// Points that no node comes to here: a gateway's map and vault, and pruning, for which its chain is too short. The store's
-/// own tests die there.
-const OF_GATEWAYS: [&str; 3] = ["map.", "blob.", "prune."];
+/// Points that no node comes to: a gateway's map and vault. The store's own tests die there.
+const OF_GATEWAYS: [&str; 2] = ["map.", "blob."];
 /// What making a node comes to, and how often at least.
 const MAKING: [(&str, u64); 17] = [
     ("init.key", 1),
@@ -62,6 +63,8 @@ const STARTING: [(&str, u64); 7] = [
 /// What a node under load comes to, again and again: it dies within so many visits.
 const RUNNING: [(&str, u64); 5] =
     [("batch.begun", 40), ("batch.written", 40), ("batch.synced", 40), ("turn.durable", 40), ("turn.answered", 40)];
+/// What a node comes to that prunes an old store in steps, and then with each block.
+const PRUNING: [(&str, u64); 2] = [("prune.begun", 3), ("prune.durable", 3)];
 const BACKUP: [(&str, u64); 8] = [
     ("backup.begun", 1),
     ("backup.copied", 1),
@@ -99,6 +102,11 @@ fn no_differences(dir: &Path) {
 }
 
 impl World {
+    fn new(root: &Path, dir: PathBuf, chain: ChainId, passes: u64) -> Self {
+        let (root, load, dice) = (root.to_owned(), Arc::new(Load::default()), Dice(passes));
+        Self { root, dir, chain, load, dice, senders: 0, deaths: BTreeMap::new() }
+    }
+
     /// It died there, and nowhere else.
     fn died(&mut self, point: &'static str, crash: &str, status: ExitStatus, said: &str) {
         assert_eq!(status.signal(), Some(KILLED), "{crash}: {status}\n{said}");
@@ -180,12 +188,40 @@ impl World {
         }
     }
 
-    async fn living(&mut self) {
-        for step in STARTING.into_iter().chain(RUNNING) {
+    async fn living(&mut self, steps: &[(&'static str, u64)]) {
+        for step in steps.iter().copied() {
             let before = self.load.count();
             self.node_dies(step).await;
             self.comes_back(before).await;
         }
+    }
+
+    async fn ends(&self) {
+        let node = Running::start(&self.dir, &[]);
+        assert_eq!(missing(&node.address, &self.load.since(0)).await, 0, "at the end");
+        assert!(node.terminate().1);
+        no_differences(&self.dir);
+    }
+
+    /// All that is deep is pruned but for what is kept, and the rest is there.
+    async fn ends_pruned(&self, deep: &Deep) {
+        let node = Running::start(&self.dir, &[]);
+        let client = LedgerClient::connect(&node.address).await.unwrap();
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while client.tip().await.unwrap().pruned_below <= deep::BLOCKS {
+            assert!(tokio::time::Instant::now() < deadline, "it prunes no further");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        for hash in &deep.others {
+            assert!(matches!(client.status(*hash).await.unwrap(), TxStatus::Committed { is_final: true, .. }));
+            assert!(client.transaction(*hash).await.unwrap().is_none(), "{hash} is kept");
+        }
+        for hash in &deep.kept {
+            client.receipt(*hash).await.unwrap();
+        }
+        node.kill();
+        assert!(succeed(&["fsck", "--data-dir", text(&self.dir)]).contains("pruned       "));
+        self.ends().await;
     }
 
     fn backing_up(&mut self) {
@@ -225,26 +261,22 @@ async fn a_node_dies_at_every_point_and_loses_nothing() {
     let node = Running::start(&dir, &[]);
     let chain = chain_of(&node.address).await;
     node.kill();
-    let mut world = World {
-        root: root.path().to_owned(),
-        dir,
-        chain,
-        load: Arc::new(Load::default()),
-        dice: Dice(passes),
-        senders: 0,
-        deaths: BTreeMap::new(),
-    };
+    let mut world = World::new(root.path(), dir, chain, passes);
+    let deep = Deep::make(&root.path().join("pruning"));
+    let mut pruning = World::new(root.path(), deep.dir.clone(), deep.chain, passes);
     world.comes_back(0).await;
     for _ in 0..passes {
         world.making();
-        world.living().await;
+        world.living(&[STARTING.as_slice(), &RUNNING].concat()).await;
+        pruning.living(&PRUNING).await;
         world.backing_up();
         world.restoring();
     }
-    let node = Running::start(&world.dir, &[]);
-    assert_eq!(missing(&node.address, &world.load.since(0)).await, 0, "at the end");
-    assert!(node.terminate().1);
-    no_differences(&world.dir);
+    world.ends().await;
+    pruning.ends_pruned(&deep).await;
+    for (point, deaths) in &pruning.deaths {
+        *world.deaths.entry(point).or_default() += deaths;
+    }
     for (point, _) in POINTS.iter().filter(|(name, _)| !OF_GATEWAYS.iter().any(|start| name.starts_with(start))) {
         let deaths = world.deaths.get(point).copied().unwrap_or(0);
         assert!(deaths >= passes, "{point}: {deaths} deaths in {passes} passes");
@@ -255,6 +287,6 @@ async fn a_node_dies_at_every_point_and_loses_nothing() {
     println!(
         "{deaths} deaths at {points} points, {starting} of them while coming back: {} acknowledged, 0 missing, fsck 0 \
          differences each time",
-        world.load.count()
+        world.load.count() + pruning.load.count()
     );
 }

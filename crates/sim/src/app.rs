@@ -85,6 +85,11 @@ impl Application for SimApp {
         }
         Ok(Outcome::Applied)
     }
+
+    /// Nodes that prune keep what is released for ever, as EMR nodes keep consents.
+    fn keeps(&self, tx: &Transaction<Verified>) -> bool {
+        tx.tx_type() == RELEASE
+    }
 }
 
 /// Whether a transaction of this type commits sooner or later, whatever else does.

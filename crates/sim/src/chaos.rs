@@ -40,9 +40,13 @@ pub struct Outcome {
 /// Runs a seed.
 #[must_use]
 pub fn run_seed(seed: u64, choice: &Choice, verbose: bool) -> Outcome {
-    let setup = Setup::draw(seed, choice);
+    run(Setup::draw(seed, choice), verbose)
+}
+
+/// Runs this.
+pub(crate) fn run(setup: Setup, verbose: bool) -> Outcome {
     let described = describe(&setup);
-    let chaos_ms = setup.chaos_ms;
+    let (seed, chaos_ms) = (setup.seed, setup.chaos_ms);
     let mut world = World::new(setup, verbose);
     world.run_until(chaos_ms);
     if world.violations.is_empty() {
@@ -67,9 +71,10 @@ pub fn run_seed(seed: u64, choice: &Choice, verbose: bool) -> Outcome {
 fn describe(setup: &Setup) -> String {
     let genesis = &setup.genesis;
     format!(
-        "{} nodes ({} byzantine), {:?}, T {} ms, m {}, spacing {}, quorum {}, W {}, L {}, {}, delay {}+{} ms, {} faults",
+        "{} nodes ({} byzantine, {} prune), {:?}, T {} ms, m {}, spacing {}, quorum {}, W {}, L {}, {}, delay {}+{} ms, {} faults",
         setup.nodes.len(),
         setup.nodes.iter().filter(|node| node.byzantine).count(),
+        setup.nodes.iter().filter(|node| node.prunes.is_some()).count(),
         setup.work,
         genesis.block_interval_ms,
         genesis.max_transactions,

@@ -24,9 +24,10 @@ impl World {
     /// All invariants that are not watched on the way.
     pub(crate) fn check_end(&mut self) {
         self.finish_turns();
-        let checks: [Check; 6] = [
+        let checks: [Check; 7] = [
             Self::check_lost,
             Self::check_chain,
+            Self::check_bodies,
             Self::check_work,
             Self::check_poison,
             Self::check_canary,
@@ -91,6 +92,21 @@ impl World {
         Ok(blocks)
     }
 
+    /// I1, I3: the bodies of everything committed are here, but for those that may be pruned and then are.
+    fn check_bodies(&self, node: usize) -> Result<(), Broken> {
+        let view = self.view(node);
+        let all_gone = view.pruned()?.below;
+        for (hash, position) in view.tx_positions_page(None, usize::MAX)? {
+            let due = self.must_have(node, view.as_ref(), &hash, Some(&position))?;
+            let has = view.tx(&hash)?.is_some();
+            if due && !has || has && !due && position.height < all_gone {
+                let height = position.height;
+                return Err(Broken("I3", format!("body of {hash} at height {height}: expected {due}, got {has}")));
+            }
+        }
+        Ok(())
+    }
+
     /// I6: the work of every row is its parent's and its own.
     fn check_work(&self, node: usize) -> Result<(), Broken> {
         let view = self.view(node);
@@ -104,7 +120,14 @@ impl World {
                     continue;
                 }
                 let missing = |what: &str| Broken("I3", format!("the {what} of block {hash} is missing"));
-                let block = view.block(hash)?.ok_or_else(|| missing("body"))?;
+                let Some(block) = view.block(hash)? else {
+                    let is_part = view.hash_at(row.height)? == Some(*hash) || view.listed(hash)?.is_some();
+                    // A stale block is dropped after a while, and its row stays.
+                    if is_part || self.setup.memory.is_none() || view.side(&(row.height, *hash))?.is_some() {
+                        return Err(missing("body"));
+                    }
+                    continue;
+                };
                 let parent = view.index(&row.parent)?.ok_or_else(|| missing("parent's row"))?;
                 let expected = parent.work_u256().saturating_add(self.consensus.work(block.header.target));
                 if row.work_u256() != expected {
@@ -199,13 +222,11 @@ impl World {
         chosen.extend(all.iter().filter(through).take(RECEIPTS));
         let mut count = 0;
         for hash in chosen {
-            let receipt = match query::build_receipt(view.as_ref(), genesis, hash) {
+            let receipt = match self.built(node, view.as_ref(), hash)? {
                 Ok(receipt) => self.served(node, receipt),
-                // It waits, or it is void; no simulated node prunes.
-                Err(ReceiptError::NotCommitted { .. } | ReceiptError::Void { .. } | ReceiptError::Pruned { .. }) => {
-                    continue;
-                }
-                Err(ReceiptError::Store(error)) => return Err(Broken("I5", format!("receipt of {hash}: {error}"))),
+                // It waits, or it is void.
+                Err(ReceiptError::NotCommitted { .. } | ReceiptError::Void { .. }) => continue,
+                Err(error) => return Err(Broken("I5", format!("receipt of {hash}: {error}"))),
             };
             let broken = |what: String| Broken("I5", format!("receipt of {hash}: {what}"));
             let json = receipt.to_json();
@@ -236,6 +257,22 @@ impl World {
             count += 1;
         }
         Ok(count)
+    }
+
+    /// The receipt as the node builds it, or, where it has pruned the body, as it is built of the one that the client
+    /// holds: it has to be as good.
+    fn built(&self, node: usize, view: &dyn StoreRead, hash: &TxHash) -> Result<Result<Receipt, ReceiptError>, Broken> {
+        let genesis = &self.setup.genesis;
+        match query::build_receipt(view, genesis, hash) {
+            Err(ReceiptError::Pruned { height, below, .. }) => {
+                if self.must_have(node, view, hash, view.tx_position(hash)?.as_ref())? {
+                    let what = format!("{hash} at height {height} is said to be pruned below {below}, and is kept");
+                    return Err(Broken("I5", what));
+                }
+                Ok(query::build_receipt_of(view, genesis, &self.acknowledged[hash]))
+            }
+            built => Ok(built),
+        }
     }
 
     /// The receipt as the node hands it out.

@@ -69,7 +69,11 @@ bugs! {
     WrongWork, "wrong-work", Seam, "one node counts blocks instead of their work";
     UndoForgetsSiblings, "undo-forgets-siblings", Seam, "what came through siblings is not taken back";
     SiblingOrder, "sibling-order", Seam, "siblings are committed in the reverse of the listed order";
+    PruneForgetsMark, "prune-forgets-mark", Seam, "how far bodies are pruned is not written";
     LosesListed, "loses-listed", Seam, "which blocks the chain lists is not written";
+    PruneAboveDepth, "prune-above-depth", Inside, "whatever is final is pruned, however near to the tip";
+    PruneTakesKept, "prune-takes-kept", Inside, "bodies that were to be kept are pruned like others";
+    StaleTakesBodies, "stale-takes-bodies", Inside, "a dropped stale block takes bodies along that wait or are committed";
     SiblingWeight, "sibling-weight", Inside, "a block gets the work of the siblings that it lists";
     SiblingAgain, "sibling-again", Inside, "what a sibling carries is committed although an ancestor committed it";
     AnySibling, "any-sibling", Inside, "a block may list any block that is held";

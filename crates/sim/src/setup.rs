@@ -1,11 +1,13 @@
 //! What a run is made of, all drawn from its seed.
 
+mod pruning;
+
 use crate::faults::{Fault, plan};
 use crate::paper::{STRIPE_FIXED, StripeFixed};
 use crate::planted::{Bug, Hook};
 use crate::rng::Rng;
 use blockhie_core::genesis::{DEFAULT_SIBLING_LIMIT, DEFAULT_SIBLING_WINDOW};
-use blockhie_core::{ChainKind, CompactTarget, Genesis, Hash32, Member, PublicKey, SecretKey};
+use blockhie_core::{ChainKind, CompactTarget, Genesis, Hash32, Keep, Member, PublicKey, SecretKey};
 use blockhie_packing::{PackingPolicy, Stripe, Turn, policy_by_name};
 use blockhie_pow::first_target_for;
 
@@ -26,6 +28,15 @@ pub enum Work {
     Proof,
 }
 
+/// What a node prunes.
+#[derive(Debug, Clone)]
+pub struct Prunes {
+    /// How deep, and whose bodies it keeps.
+    pub keep: Keep,
+    /// A fault that kills it in a turn waits for one that prunes.
+    pub dies: bool,
+}
+
 /// A node.
 #[derive(Debug, Clone)]
 pub struct NodeSetup {
@@ -43,6 +54,8 @@ pub struct NodeSetup {
     pub speaks: bool,
     /// By how many ms its wall clock is ahead at the start.
     pub skew_ms: i64,
+    /// What it prunes, if it does.
+    pub prunes: Option<Prunes>,
 }
 
 /// How messages travel when nothing is wrong.
@@ -101,6 +114,8 @@ pub struct Setup {
     pub link: Link,
     /// The clients.
     pub load: Load,
+    /// Blocks for which one beside the chain is kept, where that is not the ledger's own limit.
+    pub memory: Option<u64>,
     /// What goes wrong, and when.
     pub faults: Vec<Fault>,
     /// Virtual ms during which things go wrong.
@@ -127,7 +142,8 @@ impl Setup {
             node.byzantine = true;
         }
         rotate(&mut nodes, &mut rng);
-        let genesis = draw_genesis(&mut rng, &nodes, work, open, evil);
+        let mut genesis = draw_genesis(&mut rng, &nodes, work, open, evil);
+        let memory = pruning::draw(seed, &mut nodes, &mut genesis, work);
         let link = Link {
             delay_ms: *rng.pick(&[1, 5, 20, 80]),
             jitter_ms: *rng.pick(&[1, 10, 50, 200]),
@@ -144,6 +160,7 @@ impl Setup {
             nodes,
             link,
             load,
+            memory,
             faults,
             chaos_ms,
             bug: choice.bug,
@@ -186,6 +203,7 @@ fn draw_node(rng: &mut Rng) -> NodeSetup {
         mempool: if rng.chance(150_000) { 24 } else { 100_000 },
         speaks: rng.chance(800_000),
         skew_ms: i64::try_from(rng.below(2_000)).expect("below 2,000") - 1_000,
+        prunes: None,
     }
 }
 
@@ -240,16 +258,26 @@ mod tests {
 
     #[test]
     fn every_drawn_genesis_is_valid_and_seeds_differ() {
-        let (mut ids, mut siblings) = (BTreeSet::new(), BTreeSet::new());
+        let (mut ids, mut siblings, mut pruning) = (BTreeSet::new(), BTreeSet::new(), 0);
         for seed in 0..300 {
             let setup = Setup::draw(seed, &Choice::default());
             setup.genesis.check().unwrap();
             ids.insert(setup.genesis.chain_id());
             let honest = setup.honest().count();
             assert!(honest > setup.genesis.spacing.into() && honest * 2 > setup.nodes.len(), "seed {seed}");
+            let prune = setup.nodes.iter().filter(|node| node.prunes.is_some()).count();
+            assert!(setup.nodes.iter().all(|node| !(node.byzantine && node.prunes.is_some())), "seed {seed}");
+            assert!(
+                prune < honest && (prune > 0) == setup.memory.is_some(),
+                "seed {seed}: one of the honest keeps all"
+            );
+            let unsure = prune + setup.nodes.len() - honest;
+            assert!(prune == 0 || usize::from(setup.genesis.quorum) > unsure, "seed {seed}: {:?}", setup.genesis);
+            pruning += usize::from(prune > 0);
             siblings.insert((setup.genesis.sibling_window, setup.genesis.sibling_limit));
         }
         assert_eq!(ids.len(), 300);
+        assert!((60..140).contains(&pruning), "{pruning}");
         assert!(siblings.len() == 18 && siblings.contains(&(0, 0)) && siblings.contains(&(16, 8)), "{siblings:?}");
     }
 }

@@ -94,7 +94,7 @@ impl FaultyStore {
             (Bug::DropIndexRow, Op::PutIndex(hash, row)) => row.height == 0 || hash.0[31] % 8 != 0,
             (Bug::JournalNotRemoved, Op::Pending(_, None)) => false,
             (Bug::ForgetAbandoned, Op::Pending(_, Some(_))) => !leaves_a_branch,
-            (Bug::LosesListed, Op::Listed(_, Some(_))) => false,
+            (Bug::LosesListed, Op::Listed(_, Some(_))) | (Bug::PruneForgetsMark, Op::Pruned(_)) => false,
             _ => true,
         };
         let change = |op| match (bug, op) {

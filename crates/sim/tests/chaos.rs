@@ -22,6 +22,7 @@ fn a_few_seeds_hold_and_everything_happened_in_them() {
     assert!(sum.blocks > 50 && sum.acknowledged > 100 && sum.messages > 1_000 && sum.receipts > 20, "{sum:?}");
     assert!(sum.crashes > sum.crashes_in_turn && sum.crashes_in_turn > 0, "{sum:?}");
     assert!(sum.siblings > 3 && sum.through_siblings > 3, "{sum:?}");
+    assert!(sum.pruned > 50, "{sum:?}");
     assert!(sum.fetched > 5 && sum.announcements > 100, "{sum:?}");
     assert!(sum.failed_turns > 0 && sum.reorganisations > 0 && sum.evil > 20 && sum.bans > 0, "{sum:?}");
 }

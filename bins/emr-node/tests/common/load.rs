@@ -1,7 +1,7 @@
 //! Submitting under way, and what became of it.
 
 use super::PATIENCE;
-use blockhie_core::{ChainId, SecretKey, Transaction, TxHash, TxStatus, Unverified, sha256};
+use blockhie_core::{ChainId, SecretKey, Transaction, TxHash, TxStatus, Verified, sha256};
 use blockhie_transport::LedgerClient;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,11 +12,16 @@ pub fn now_ms() -> u64 {
     u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis()).expect("64 bits")
 }
 
-fn record(chain: &ChainId, sender: u64, serial: u64) -> Transaction<Unverified> {
-    let commitment = sha256(&[&sender.to_be_bytes(), &serial.to_be_bytes(), &now_ms().to_be_bytes()]);
+/// The key of a sender.
+pub fn sender(sender: u64) -> SecretKey {
+    SecretKey::from_seed(sha256(&[b"sender", &sender.to_be_bytes()]).0)
+}
+
+/// A record of this time that nobody else has.
+pub fn record(chain: &ChainId, from: u64, serial: u64, time_ms: u64) -> Transaction<Verified> {
+    let commitment = sha256(&[&from.to_be_bytes(), &serial.to_be_bytes(), &time_ms.to_be_bytes()]);
     let payload = [&[0x0a, 0x20], commitment.as_bytes().as_slice()].concat();
-    let secret = SecretKey::from_seed(sha256(&[b"sender", &sender.to_be_bytes()]).0);
-    Transaction::sign(chain, &secret, now_ms(), 1, None, &payload).into_unverified()
+    Transaction::sign(chain, &sender(from), time_ms, 1, None, &payload)
 }
 
 /// What the submitters of one test were told.
@@ -71,7 +76,7 @@ impl Load {
 async fn submit(load: Arc<Load>, address: String, chain: ChainId, sender: u64, pause: Duration) {
     let Ok(client) = LedgerClient::connect(&address).await else { return };
     for serial in 0.. {
-        let tx = record(&chain, sender, serial);
+        let tx = record(&chain, sender, serial, now_ms()).into_unverified();
         match client.submit(&tx).await {
             Ok(hash) => load.acknowledged.lock().expect("no submitter panics").push(hash),
             Err(_) => {
@@ -85,7 +90,7 @@ async fn submit(load: Arc<Load>, address: String, chain: ChainId, sender: u64, p
 
 /// The txhash once it is acknowledged, or what the node said.
 pub async fn submit_once(client: &LedgerClient, chain: &ChainId, sender: u64, serial: u64) -> Result<TxHash, String> {
-    client.submit(&record(chain, sender, serial)).await.map_err(|error| error.to_string())
+    client.submit(&record(chain, sender, serial, now_ms()).into_unverified()).await.map_err(|error| error.to_string())
 }
 
 /// How many of these a node does not know.

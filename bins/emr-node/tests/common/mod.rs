@@ -3,6 +3,7 @@
 // Each test binary uses its part of this module.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod deep;
 pub mod load;
 
 use blockhie_core::{SecretKey, keyfile};

@@ -26,6 +26,7 @@ use crate::consensus::{Consensus, ParentContext};
 use crate::crypto::PublicKey;
 use crate::error::{ReceiptError, SubmitError};
 use crate::genesis::Genesis;
+use crate::limits::{KEEP_STALE_BLOCKS, MIN_PRUNE_DEPTH};
 use crate::mempool::Mempool;
 use crate::query::{self, Tip};
 use crate::receipt::Receipt;
@@ -73,6 +74,21 @@ pub enum Imported {
     },
 }
 
+/// How many blocks a ledger remembers of what is beside its chain and below its tip.
+#[derive(Debug, Clone, Copy)]
+struct Memory {
+    /// See [`KEEP_STALE_BLOCKS`].
+    stale: u64,
+    /// See [`MIN_PRUNE_DEPTH`].
+    prune: u64,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { stale: KEEP_STALE_BLOCKS, prune: MIN_PRUNE_DEPTH }
+    }
+}
+
 /// One chain.
 pub struct Ledger {
     store: Arc<dyn Store>,
@@ -92,6 +108,8 @@ pub struct Ledger {
     arriving: Option<BlockHash>,
     /// How deep below the tip bodies are pruned, and which are kept all the same; `None`: none is pruned.
     pruning: Option<Keep>,
+    /// By how much the tip must have grown before a block beside the chain is dropped, and the least depth of pruning.
+    memory: Memory,
     /// For fsck: committed transactions whose bodies are pruned, and why each is void, if it is.
     taken: BTreeMap<TxHash, Option<String>>,
     signatures: Arc<Signatures>,

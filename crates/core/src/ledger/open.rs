@@ -1,6 +1,6 @@
 //! How a ledger begins: block 0 of a new chain, or the tip and the journal that the store kept.
 
-use super::{Ledger, missing};
+use super::{Ledger, Memory, missing};
 use crate::app::Application;
 use crate::block::{Block, Header};
 use crate::bytes::{BlockHash, Hash32};
@@ -92,6 +92,7 @@ impl Ledger {
             side_cursor: None,
             arriving: None,
             pruning: None,
+            memory: Memory::default(),
             taken: BTreeMap::new(),
             signatures: Arc::new(Signatures::new(MAX_SIGNATURES)),
             #[cfg(feature = "planted")]

@@ -7,7 +7,7 @@ use super::{Ledger, missing};
 use crate::bytes::{BlockHash, TxHash};
 use crate::crypto::PublicKey;
 use crate::error::{BlockError, LedgerError};
-use crate::limits::{MIN_PRUNE_DEPTH, PRUNED_AT_ONCE};
+use crate::limits::PRUNED_AT_ONCE;
 use crate::store::{StoreError, StoreRead};
 use crate::tx::{StoredTx, Transaction};
 use std::collections::BTreeSet;
@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 /// What a pruning node keeps, beside what [`crate::app::Application::keeps`] asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Keep {
-    /// The bodies of so many blocks below the tip, at least [`MIN_PRUNE_DEPTH`].
+    /// The bodies of so many blocks below the tip, at least [`crate::limits::MIN_PRUNE_DEPTH`].
     pub depth: u64,
     /// All that these have sent: the data that this node's operator answers for.
     pub senders: BTreeSet<PublicKey>,
@@ -27,8 +27,9 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::PruneDepth`].
     pub fn set_pruning(&mut self, keep: Option<Keep>) -> Result<(), LedgerError> {
-        if let Some(Keep { depth: got, .. }) = keep.as_ref().filter(|keep| keep.depth < MIN_PRUNE_DEPTH) {
-            return Err(LedgerError::PruneDepth { least: MIN_PRUNE_DEPTH, got: *got });
+        let least = self.memory.prune;
+        if let Some(Keep { depth: got, .. }) = keep.as_ref().filter(|keep| keep.depth < least) {
+            return Err(LedgerError::PruneDepth { least, got: *got });
         }
         self.pruning = keep;
         Ok(())
@@ -43,7 +44,8 @@ impl Ledger {
     pub fn prune(&mut self) -> Result<u64, StoreError> {
         let Some(Keep { depth, .. }) = self.pruning else { return Ok(0) };
         let final_height = self.tip.final_height.filter(|_| self.tip.alarm.is_none()).unwrap_or(0);
-        let end = self.tip.height.saturating_sub(depth).min(final_height);
+        let deep = self.tip.height.saturating_sub(if self.is_planted("prune-above-depth") { 0 } else { depth });
+        let end = deep.min(final_height);
         let mut pruned = self.view().pruned()?;
         let before = pruned;
         let (mut dropped, mut stripped, mut left) = (Vec::new(), Vec::new(), PRUNED_AT_ONCE);
@@ -94,7 +96,7 @@ impl Ledger {
         let Some(stored) = self.view().tx(txhash)? else { return Ok(false) };
         let tx = Transaction::from_stored(stored);
         let of_ours = self.pruning.as_ref().is_some_and(|keep| keep.senders.contains(tx.from()));
-        Ok(!of_ours && !self.application.keeps(&tx))
+        Ok(!of_ours && !self.application.keeps(&tx) || self.is_planted("prune-takes-kept"))
     }
 
     /// Of bodies that came with a block: those that are committed below what is pruned are not stored again.

@@ -3,10 +3,18 @@
 use super::Ledger;
 use crate::block::Block;
 use crate::bytes::{BlockHash, TxHash};
-use crate::limits::{KEEP_STALE_BLOCKS, STALE_BODIES, STALE_LOOKED_AT};
+use crate::limits::{STALE_BODIES, STALE_LOOKED_AT};
 use crate::store::{StoreError, StoreRead};
 
 impl Ledger {
+    /// Keeps a block beside the chain until the tip has grown by `blocks`, instead of
+    /// [`crate::limits::KEEP_STALE_BLOCKS`], and lets bodies be pruned that lie deeper than that and this chain's W. For
+    /// simulators, whose chains are short; a node keeps to the limits.
+    pub fn set_short_memory(&mut self, blocks: u64) {
+        self.memory.stale = blocks;
+        self.memory.prune = blocks + u64::from(self.genesis.sibling_window) + 1;
+    }
+
     /// Drops blocks that can be merged no more: they stand more than W below the tip, and so do the points where their
     /// branches leave the chain. A few are looked at each time, in turn, so the work of a block is bounded. Their index
     /// rows stay, and if a heavier branch needs one after all it is asked for again
@@ -19,7 +27,7 @@ impl Ledger {
         let mut looked_at = 0;
         for (key, since) in page.into_iter().take_while(|((height, _), _)| *height < lowest) {
             // One that came a moment ago may belong to a branch that is just being fetched.
-            if self.tip.height >= since.saturating_add(KEEP_STALE_BLOCKS) {
+            if self.tip.height >= since.saturating_add(self.memory.stale) {
                 let txhashes = self.view().block(&key.1)?.map(|block| block.txhashes).unwrap_or_default();
                 if looked_at > 0 && looked_at + txhashes.len() > STALE_BODIES {
                     // Those left over have their turn when the cursor comes round.
@@ -37,7 +45,7 @@ impl Ledger {
     fn drop_block(&mut self, hash: BlockHash, txhashes: &[TxHash]) -> Result<(), StoreError> {
         let mut alone = Vec::new();
         for txhash in txhashes {
-            if !self.is_needed(txhash, Some(&hash))? {
+            if !self.is_needed(txhash, Some(&hash))? || self.is_planted("stale-takes-bodies") {
                 alone.push(*txhash);
             }
         }

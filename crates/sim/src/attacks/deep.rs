@@ -28,7 +28,7 @@ pub struct Deep {
 /// # Errors
 /// What did not hold.
 pub fn deep_reorganisation(depth: u64, point: Option<CrashPoint>, seed: u64) -> Result<Deep, String> {
-    let quiet = Quiet { seed, nodes: NODES, keys: Vec::new(), spacing: 0, siblings: (16, 8), work: Work::None };
+    let quiet = Quiet { siblings: (16, 8), ..Quiet::of(seed, NODES, Work::None) };
     let mut world = quiet.world();
     world.run_until(3_000);
     world.cut_off(0);

@@ -103,7 +103,7 @@ fn all(world: &mut World, hashes_per_s: u64) {
 /// An invariant that did not hold.
 pub fn mean_interval(game: Game, seed: u64, measure_ms: u64) -> Result<Interval, String> {
     let siblings = if game == Game::BackDated { (16, 8) } else { (0, 0) };
-    let quiet = Quiet { seed, nodes: NODES, keys: Vec::new(), spacing: game.spacing(), siblings, work: Work::Proof };
+    let quiet = Quiet { spacing: game.spacing(), siblings, ..Quiet::of(seed, NODES, Work::Proof) };
     let mut world = quiet.world();
     let mut end_ms = 300_000;
     world.run_until(end_ms);

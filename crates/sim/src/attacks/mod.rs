@@ -32,6 +32,11 @@ pub(crate) struct Quiet {
 }
 
 impl Quiet {
+    /// Nodes that are all the members, without spacing and siblings.
+    pub(crate) fn of(seed: u64, nodes: usize, work: Work) -> Self {
+        Self { seed, nodes, keys: Vec::new(), spacing: 0, siblings: (0, 0), work }
+    }
+
     fn secret(&self, at: usize) -> SecretKey {
         SecretKey::from_seed(crate::rng::Rng::stream(self.seed, &format!("member {at}")).bytes())
     }
@@ -68,6 +73,7 @@ impl Quiet {
                 mempool: 1_000,
                 speaks: true,
                 skew_ms: 0,
+                prunes: None,
             }
         };
         World::new(
@@ -78,6 +84,7 @@ impl Quiet {
                 nodes: (0..self.nodes).map(node).collect(),
                 link: Link { delay_ms: 5, jitter_ms: 5, loss_ppm: 0, duplicate_ppm: 0 },
                 load: Load { every_ms: 20_000, senders: 2 },
+                memory: None,
                 faults: Vec::new(),
                 chaos_ms: u64::MAX,
                 bug: None,

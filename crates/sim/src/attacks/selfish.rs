@@ -44,8 +44,7 @@ pub fn selfish_share(
     let secrets: Vec<SecretKey> =
         (0..keys).map(|at| SecretKey::from_seed(Rng::stream(seed, &format!("key {at}")).bytes())).collect();
     // His node has a key of its own and does not mine with it.
-    let nodes = honest + 1;
-    let quiet = Quiet { seed, nodes, keys: secrets.clone(), spacing, siblings: (0, 0), work: Work::Proof };
+    let quiet = Quiet { keys: secrets.clone(), spacing, ..Quiet::of(seed, honest + 1, Work::Proof) };
     let mut world = quiet.world();
     world.start_selfish(honest, secrets.clone(), keys as u64 * HASHES_PER_S, holder);
     world.run_until(for_ms);

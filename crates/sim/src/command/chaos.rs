@@ -117,6 +117,10 @@ fn summary(args: &Args, sum: &Sum, jobs: usize, took: Duration) {
         "{} questions over blockhie.v1.Peer ({} answered in form), {} blocks told of by their headers",
         tally.fetches, tally.fetched, tally.announcements
     );
+    println!(
+        "{} bodies pruned, {} crashes while pruning, {} nodes synced anew",
+        tally.pruned, tally.crashes_pruning, tally.renewed
+    );
     println!("longest time to come to rest: {} s", sum.longest_healing_ms / 1_000);
 }
 

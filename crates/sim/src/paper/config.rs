@@ -262,6 +262,7 @@ impl PaperConfig {
             // Blocks are pushed whole, by whoever found them and by whoever passes them on.
             speaks: false,
             skew_ms: 0,
+            prunes: None,
         };
         Setup {
             seed,
@@ -270,6 +271,7 @@ impl PaperConfig {
             nodes: secrets.into_iter().map(node).collect(),
             link: Link { delay_ms: self.delay_ms, jitter_ms: 0, loss_ppm: 0, duplicate_ppm: 0 },
             load: Load { every_ms: 0, senders: 0 },
+            memory: None,
             faults: Vec::new(),
             chaos_ms: 0,
             bug: None,

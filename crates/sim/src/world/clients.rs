@@ -21,10 +21,15 @@ pub(super) struct Clients {
     pub(super) stopped: bool,
 }
 
+/// The first senders of a seed.
+pub(crate) fn senders(seed: u64, count: u64) -> Vec<SecretKey> {
+    let mut rng = Rng::stream(seed, "senders");
+    (0..count).map(|_| SecretKey::from_seed(rng.bytes())).collect()
+}
+
 impl Clients {
     pub(super) fn new(setup: &Setup) -> Self {
-        let mut rng = Rng::stream(setup.seed, "senders");
-        let secrets = (0..setup.load.senders).map(|_| SecretKey::from_seed(rng.bytes())).collect();
+        let secrets = senders(setup.seed, setup.load.senders);
         Self { secrets, recent: VecDeque::new(), stopped: false }
     }
 }

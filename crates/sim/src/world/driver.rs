@@ -94,8 +94,11 @@ impl World {
         let bug = self.bug_of(node);
         let Some(running) = &mut self.nodes[node].running else { return };
         let wrote = running.engine.ledger().has_staged();
+        let prunes = running.pruning.is_some();
         let reorganises = running.actions.iter().any(reorganises);
-        let mut point = if wrote { self.nodes[node].armed.take() } else { None };
+        let mut point =
+            if wrote && (prunes || !self.dies_pruning(node)) { self.nodes[node].armed.take() } else { None };
+        self.tally.crashes_pruning += u64::from(prunes && point.is_some());
         if let Some((_, planned)) = self.dies_reorganising.filter(|(at, _)| *at == node)
             && reorganises
         {
@@ -117,6 +120,7 @@ impl World {
                 running.store_refuses = false;
                 running.publish();
                 self.watch_published(node);
+                self.watch_pruned(node);
             }
             Err(error) => {
                 running.store_refuses = true;
@@ -232,6 +236,7 @@ impl World {
     fn noted(&mut self, node: usize, text: String) {
         self.scan(node, "a note", &text);
         self.say(|| format!("node {node}: {text}"));
+        self.read_log(node, &text);
     }
 
     /// Somebody looks at every alarm at once.
@@ -246,6 +251,9 @@ impl World {
 
     /// Somebody looks at the alarm, and lets the node go on.
     pub(super) fn operator(&mut self, node: usize) {
+        if self.nodes[node].outdated {
+            return self.renew(node);
+        }
         self.command(node, Command::ClearAlarm);
     }
 }
@@ -285,6 +293,7 @@ impl Running {
             }
             _ => {}
         }
+        let is_tick = matches!(event, Event::Tick);
         let actions = self.engine.handle(event, now);
         let echo = |action: &&Action| match action {
             Action::SendBlock { peer, block } => self.shown.contains(&(block.claimed_hash, *peer)),
@@ -292,6 +301,9 @@ impl Running {
         };
         self.echoes += actions.iter().filter(echo).count() as u64;
         self.actions.extend(actions);
+        if is_tick && !self.store_refuses {
+            self.prune();
+        }
     }
 
     fn ticket(&mut self) -> Ticket {

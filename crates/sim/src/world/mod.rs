@@ -9,10 +9,11 @@ mod mining;
 mod monitor;
 mod network;
 mod node;
+mod pruning;
 mod trouble;
 
 pub use attack::{Holder, Strategy};
-pub(crate) use clients::CANARY;
+pub(crate) use clients::{CANARY, senders};
 pub use monitor::Violation;
 pub(crate) use node::Node;
 
@@ -65,6 +66,8 @@ enum Coming {
     Operator(usize),
     /// The selfish miner finds a block.
     Selfish,
+    /// Clients of a node that lost its store submit again.
+    Again(usize),
 }
 
 /// The random streams, one a subject.
@@ -119,6 +122,12 @@ pub struct Tally {
     pub fetched: u64,
     /// Blocks told of by their headers.
     pub announcements: u64,
+    /// Bodies pruned.
+    pub pruned: u64,
+    /// Crashes in a turn that prunes.
+    pub crashes_pruning: u64,
+    /// Nodes that were synced anew because of a heavier chain below what they had pruned.
+    pub renewed: u64,
 }
 
 impl Tally {
@@ -144,6 +153,9 @@ impl Tally {
         self.fetches += other.fetches;
         self.fetched += other.fetched;
         self.announcements += other.announcements;
+        self.pruned += other.pruned;
+        self.crashes_pruning += other.crashes_pruning;
+        self.renewed += other.renewed;
     }
 }
 
@@ -291,6 +303,7 @@ impl World {
             Coming::Start(node) => self.start(node),
             Coming::Operator(node) => self.operator(node),
             Coming::Selfish => self.selfish_found(),
+            Coming::Again(node) => self.submit_again(node),
         }
     }
 

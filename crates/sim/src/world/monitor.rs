@@ -38,6 +38,10 @@ pub(crate) struct Watch {
     published: U256,
     /// The highest final block.
     last_final: Option<(u64, BlockHash)>,
+    /// Its highest tip.
+    pub(super) highest: u64,
+    /// How far its bodies are pruned, as it wrote.
+    pub(super) pruned_below: u64,
     /// When what it said began to differ from what it has.
     unsaid_since_ms: Option<u64>,
     /// First-seen of what it acknowledged, as written then.
@@ -74,6 +78,11 @@ impl World {
         }
         let Some(running) = &self.nodes[node].running else { return };
         let (tip, watch) = (running.engine.ledger().tip().clone(), &self.nodes[node].watch);
+        if tip.pruned_below < watch.pruned_below {
+            let (expected, got) = (watch.pruned_below, tip.pruned_below);
+            let what = format!("after a restart bodies are pruned below {got}, expected {expected} at least");
+            return self.violated("I3", Some(node), what);
+        }
         if tip.work < watch.published {
             let what =
                 format!("after a restart the tip is {tip:?}, and a tip of work {} was published", watch.published);
@@ -102,6 +111,11 @@ impl World {
                 (Some(position), _) => position.first_seen_ms,
                 (None, since) => since,
             };
+            match (view.tx(hash), self.must_have(node, view.as_ref(), hash, position.as_ref())) {
+                (Ok(None), Ok(true)) => return Some(format!("the body of acknowledged {hash} is gone")),
+                (Ok(_), Ok(_)) => {}
+                (Err(error), _) | (_, Err(error)) => return Some(error.to_string()),
+            }
             if let Some(expected) = state.watch.first_seen.get(hash)
                 && has != Some(*expected)
             {

@@ -62,6 +62,8 @@ pub(crate) struct Running {
     pub(crate) fetches: BTreeMap<FetchId, Fetch>,
     /// Blocks sent to a peer that was known to have them.
     pub(crate) echoes: u64,
+    /// What the batch of this turn prunes.
+    pub(crate) pruning: super::pruning::Step,
 }
 
 /// A connection to a peer.
@@ -96,6 +98,10 @@ pub(crate) struct Node {
     /// Blocks that a byzantine node keeps to itself for now.
     pub(crate) private: super::evil::Private,
     pub(crate) watch: Watch,
+    /// Its log says that it has to be synced anew.
+    pub(crate) outdated: bool,
+    /// What it had acknowledged before it was made anew, until it has acknowledged that again.
+    pub(crate) outbox: BTreeSet<TxHash>,
 }
 
 /// Not on loopback, where nobody is banned.
@@ -131,6 +137,8 @@ impl Node {
             hidden: BTreeMap::new(),
             private: super::evil::Private::default(),
             watch: Watch::default(),
+            outdated: false,
+            outbox: BTreeSet::new(),
         }
     }
 
@@ -187,6 +195,7 @@ impl World {
             shown: BTreeSet::new(),
             fetches: BTreeMap::new(),
             echoes: 0,
+            pruning: super::pruning::Step::default(),
         });
         self.check_start(node);
         let first = self.streams.driver.below(TICK_MS);
@@ -208,6 +217,10 @@ impl World {
         let mut ledger = Ledger::open(store.clone(), consensus, application)?;
         ledger.set_mempool_limit(own.mempool);
         ledger.share_signatures(self.signatures.clone());
+        if let Some(blocks) = setup.memory {
+            ledger.set_short_memory(blocks);
+        }
+        ledger.set_pruning(own.prunes.as_ref().map(|prunes| prunes.keep.clone()))?;
         let waiting = waiting(store.as_ref())?;
         let small = |x: usize| u32::try_from(x).unwrap_or(u32::MAX);
         let position = setup.genesis.member_index(&own.public).unwrap_or(node);

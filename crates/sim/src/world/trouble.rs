@@ -35,7 +35,7 @@ impl World {
     }
 
     /// Everything but crashes.
-    fn derive(&mut self) {
+    pub(super) fn derive(&mut self) {
         let troubles = self.active();
         self.net.link = self.setup.link;
         self.net.cut.clear();

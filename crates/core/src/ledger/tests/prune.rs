@@ -371,4 +371,9 @@ fn a_depth_that_branches_may_need_is_refused() {
     let refused = ledger.set_pruning(keep(MIN_PRUNE_DEPTH - 1));
     assert_eq!(refused, Err(LedgerError::PruneDepth { least: MIN_PRUNE_DEPTH, got: MIN_PRUNE_DEPTH - 1 }));
     assert_eq!(ledger.set_pruning(keep(MIN_PRUNE_DEPTH)), Ok(()));
+    // With a shorter memory of what is beside the chain it may be less: as much as that and W.
+    let (mut ledger, _) = open_pruning(&merging(2, 4, 2));
+    ledger.set_short_memory(8);
+    assert_eq!(ledger.set_pruning(keep(12)), Err(LedgerError::PruneDepth { least: 13, got: 12 }));
+    assert_eq!(ledger.set_pruning(keep(13)), Ok(()));
 }
