@@ -77,7 +77,7 @@ Usage: cargo xtask <command>
                   --tps T          transactions a second at each node (7)
                   --seconds S      for so long (600)
                   --warm-up S      before that for S s at a higher rate, to fill
-                                   the caches (120; 0: not)
+                                   the caches (390; 0: not)
                   --chain C        only this one, emr or phd
   fuzz          every decoder and the import of blocks under libFuzzer and the
                 address sanitizer; the last line is `fuzz: ok, …`

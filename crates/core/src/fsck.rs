@@ -226,16 +226,15 @@ fn bodies_of(
     let mut unverified = Vec::with_capacity(block.txhashes.len());
     for hash in &block.txhashes {
         let pruned = view.tx_position(hash)?.filter(|position| position.height < report.pruned_below);
+        let stored = view.tx(hash)?;
         let is_pruned = pruned.is_some();
         if let Some(position) = pruned {
             // Committed once, it may be carried by any number of blocks.
             let is_here = position.block == block.hash || position.via_sibling == Some(block.hash);
             ledger.take_pruned(*hash, position.void);
-            if view.tx(hash)?.is_none() {
-                report.bodies_pruned += u64::from(is_here);
-            }
+            report.bodies_pruned += u64::from(is_here && stored.is_none());
         }
-        match view.tx(hash)? {
+        match stored {
             Some(stored) => unverified.push(Transaction::from_stored(stored).into_unverified()),
             None if is_pruned => {}
             None => report.differ(format!("txs {hash}: expected a body, got none")),

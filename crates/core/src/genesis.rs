@@ -1,5 +1,7 @@
 //! The genesis: the parameters of a chain, whose hash is the chain's identity.
 
+mod bytes;
+
 use crate::bytes::{ChainId, Hash32, sha256};
 use crate::crypto::{KeyError, PublicKey};
 use crate::limits::{
@@ -233,88 +235,6 @@ impl Genesis {
         Ok(())
     }
 
-    /// The canonical bytes.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = vec![1, self.kind as u8];
-        let text = |out: &mut Vec<u8>, text: &str| {
-            let len = u16::try_from(text.len()).unwrap_or(u16::MAX);
-            out.extend(len.to_be_bytes());
-            out.extend(text.as_bytes());
-        };
-        text(&mut out, &self.name);
-        out.extend(self.nonce.0);
-        out.extend(self.time_ms.to_be_bytes());
-        out.extend(self.block_interval_ms.to_be_bytes());
-        out.extend(self.first_target.get().to_be_bytes());
-        out.extend(self.most_target.get().to_be_bytes());
-        out.extend(self.half_life_ms.to_be_bytes());
-        out.extend(self.max_transactions.to_be_bytes());
-        out.extend(self.max_bytes.to_be_bytes());
-        out.extend([self.sibling_window, self.sibling_limit, self.spacing, self.quorum]);
-        out.extend(u16::try_from(self.members.len()).unwrap_or(u16::MAX).to_be_bytes());
-        for member in &self.members {
-            out.extend(member.key.as_bytes());
-            text(&mut out, &member.name);
-        }
-        out
-    }
-
-    /// Reads and checks the canonical bytes; nothing may follow them.
-    ///
-    /// # Errors
-    /// [`GenesisError`] with the field, expected and got.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, GenesisError> {
-        let mut reader = Reader { rest: bytes };
-        let version = reader.array::<1>("version")?[0];
-        if version != 1 {
-            return Err(value("version", "1", version));
-        }
-        let kind = match reader.array::<1>("kind")?[0] {
-            1 => ChainKind::Emr,
-            2 => ChainKind::Phd,
-            other => return Err(value("kind", "1 (emr) or 2 (phd)", other)),
-        };
-        let name = reader.text("name")?;
-        let nonce = Hash32(reader.array("nonce")?);
-        let time_ms = u64::from_be_bytes(reader.array("time_ms")?);
-        let block_interval_ms = u32::from_be_bytes(reader.array("block_interval_ms")?);
-        let first_target = CompactTarget::new(u32::from_be_bytes(reader.array("first_target")?))?;
-        let most_target = CompactTarget::new(u32::from_be_bytes(reader.array("most_target")?))?;
-        let half_life_ms = u64::from_be_bytes(reader.array("half_life_ms")?);
-        let max_transactions = u32::from_be_bytes(reader.array("max_transactions")?);
-        let max_bytes = u32::from_be_bytes(reader.array("max_bytes")?);
-        let [sibling_window, sibling_limit, spacing, quorum] = reader.array("rules")?;
-        let n = u16::from_be_bytes(reader.array("members")?);
-        let mut members = Vec::new();
-        for _ in 0..n {
-            let key = PublicKey::new(reader.array("member key")?)?;
-            members.push(Member { key, name: reader.text("member name")? });
-        }
-        if !reader.rest.is_empty() {
-            return Err(GenesisError::Length { field: "end", expected: 0, got: reader.rest.len() });
-        }
-        let genesis = Self {
-            kind,
-            name,
-            nonce,
-            time_ms,
-            block_interval_ms,
-            first_target,
-            most_target,
-            half_life_ms,
-            max_transactions,
-            max_bytes,
-            sibling_window,
-            sibling_limit,
-            spacing,
-            quorum,
-            members,
-        };
-        genesis.check()?;
-        Ok(genesis)
-    }
-
     /// The chain's identity: `H("blockhie/chain/v1\0" ‖ genesis)`.
     #[must_use]
     pub fn chain_id(&self) -> ChainId {
@@ -367,98 +287,5 @@ impl Genesis {
     }
 }
 
-struct Reader<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, field: &'static str, len: usize) -> Result<&'a [u8], GenesisError> {
-        if self.rest.len() < len {
-            return Err(GenesisError::Length { field, expected: len, got: self.rest.len() });
-        }
-        let (head, rest) = self.rest.split_at(len);
-        self.rest = rest;
-        Ok(head)
-    }
-
-    fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], GenesisError> {
-        Ok(self.take(field, N)?.try_into().expect("take gives exactly N bytes"))
-    }
-
-    fn text(&mut self, field: &'static str) -> Result<String, GenesisError> {
-        let len = u16::from_be_bytes(self.array(field)?);
-        let bytes = self.take(field, usize::from(len))?;
-        String::from_utf8(bytes.to_vec()).map_err(|_| value(field, "UTF-8", hex::encode(bytes)))
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::crypto::SecretKey;
-    use proptest::prelude::*;
-
-    fn sample(n: u8) -> Genesis {
-        let members = (0..n)
-            .map(|i| Member { key: SecretKey::from_seed([i; 32]).public(), name: format!("hospital {i}") })
-            .collect();
-        Genesis::with_defaults(ChainKind::Emr, "test", Hash32([9; 32]), 1_700_000_000_000, CompactTarget::MOST, members)
-    }
-
-    #[test]
-    fn bytes_and_toml_come_back() {
-        for n in [0, 1, 2, 3, 8] {
-            let genesis = sample(n);
-            genesis.check().unwrap();
-            assert_eq!(Genesis::from_bytes(&genesis.to_bytes()).unwrap(), genesis);
-            assert_eq!(Genesis::from_toml(&genesis.to_toml()).unwrap(), genesis);
-        }
-        assert_eq!((sample(2).spacing, sample(2).quorum), (0, 2));
-        assert_eq!((sample(3).spacing, sample(3).quorum), (1, 3));
-        assert_eq!((sample(8).spacing, sample(8).quorum), (3, 6));
-    }
-
-    #[test]
-    fn each_rule_is_held() {
-        type Break = fn(&mut Genesis);
-        let breaks: [Break; 14] = [
-            |g| g.name.clear(),
-            |g| g.name = "a\nb".into(),
-            |g| g.block_interval_ms = 0,
-            |g| g.half_life_ms = 0,
-            |g| g.half_life_ms = 1 << 53,
-            |g| g.time_ms = 1 << 53,
-            |g| g.most_target = CompactTarget::LEAST,
-            |g| g.max_transactions = 0,
-            |g| g.max_transactions = 4_001,
-            |g| g.max_bytes = 65_535,
-            |g| g.sibling_limit = 1,
-            |g| g.quorum = 4,
-            |g| g.spacing = 3,
-            |g| g.members.swap(0, 1),
-        ];
-        for (i, change) in breaks.iter().enumerate() {
-            let mut genesis = sample(3);
-            change(&mut genesis);
-            assert!(Genesis::from_bytes(&genesis.to_bytes()).is_err(), "rule {i}");
-        }
-        let mut same = sample(3);
-        same.members[1].name = same.members[0].name.clone();
-        assert!(same.check().is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_answered(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Genesis::from_bytes(&bytes);
-        }
-
-        #[test]
-        fn cut_or_longer_bytes_are_refused(cut in 0usize..100) {
-            let bytes = sample(3).to_bytes();
-            prop_assert!(Genesis::from_bytes(&bytes[..bytes.len() - 1 - cut]).is_err());
-            let longer = [bytes, vec![0; cut + 1]].concat();
-            prop_assert!(Genesis::from_bytes(&longer).is_err());
-        }
-    }
-}
+mod tests;

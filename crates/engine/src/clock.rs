@@ -128,7 +128,7 @@ impl Engine {
         self.clocks.seen.push_back((told.hash, told.time_ms));
         let parent_ms = match self.clocks.time_of(&told.parent) {
             Some(time_ms) => Some(time_ms),
-            None => self.ledger.block(&told.parent).ok().flatten().map(|block| block.header.time_ms),
+            None => self.ledger.time_of(&told.parent).ok().flatten(),
         };
         // A miner whose clock is not above the parent's time adds one to that: then its header says what *that* miner
         // claimed, ahead of its own clock by what is admitted at most. The same may be so if the parent is not known.

@@ -1,17 +1,18 @@
 //! The command line that `emr-node` and `phd-node` share.
 
+mod args;
 mod serve;
 
 use crate::config::{Config, DEFAULT_HASH_RATE};
 use crate::datadir::{DataDir, read_genesis, write_genesis};
 use anyhow::{Context, Result, anyhow, bail};
-use blockhie_core::genesis::{ChainKind, DEFAULT_SIBLING_LIMIT, DEFAULT_SIBLING_WINDOW, Genesis, Member};
+use args::{AskArgs, Cli, Command, FsckArgs, GenesisArgs, InitArgs, examples};
+use blockhie_core::genesis::{ChainKind, Genesis, Member};
 use blockhie_core::{Application, Hash32, SecretKey, keyfile};
 use blockhie_store::RocksStore;
 use blockhie_transport::LedgerClient;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches};
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -31,158 +32,6 @@ pub struct NodeKind {
 
 /// Usage errors (sysexits.h).
 const EXIT_USAGE: u8 = 64;
-
-#[derive(Parser)]
-#[command(version, after_help = "Errors go to stderr with a hint; usage errors exit with 64.")]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Write a genesis file: the parameters of a new chain.
-    Genesis(GenesisArgs),
-    /// Make a data folder: key, configuration, store.
-    Init(InitArgs),
-    /// Run the node until SIGTERM.
-    Run(RunArgs),
-    /// Print a configuration with every default.
-    Config,
-    /// Re-derive everything stored from the blocks, print the state hash, exit 1 on any difference.
-    Fsck(FsckArgs),
-    /// Ask a running node how it stands.
-    Status(AskArgs),
-    /// Ask a running node for its peers.
-    Peers(AskArgs),
-    /// Write a consistent copy of a stopped node's store.
-    Backup(BackupArgs),
-    /// Make the store of a data folder from a backup.
-    Restore(BackupArgs),
-}
-
-#[derive(Args)]
-struct GenesisArgs {
-    /// The chain's name, 1 to 255 bytes.
-    #[arg(long)]
-    name: String,
-    /// A member that may mine, NAME=PUBLIC_KEY (64 hex digits); repeat for each.
-    #[arg(long = "member", value_name = "NAME=PUBKEY")]
-    members: Vec<String>,
-    /// No members: anybody may mine. For development only.
-    #[arg(long, conflicts_with = "members")]
-    open: bool,
-    /// Wanted milliseconds between blocks.
-    #[arg(long, default_value_t = 1_000, value_name = "MS")]
-    interval_ms: u32,
-    /// Transactions in a block at most.
-    #[arg(long, default_value_t = 1_000)]
-    max_transactions: u32,
-    /// Members that make a block final (default: two thirds and one).
-    #[arg(long)]
-    quorum: Option<u8>,
-    /// Blocks that a miner has to leave to others (default: half of the others).
-    #[arg(long)]
-    spacing: Option<u8>,
-    /// How far back a stale block may fork and still be merged as a sibling (W); 0 with --sibling-limit 0.
-    #[arg(long, default_value_t = DEFAULT_SIBLING_WINDOW, value_name = "BLOCKS")]
-    sibling_window: u8,
-    /// Siblings in a block at most (L); 0: stale blocks are not merged.
-    #[arg(long, default_value_t = DEFAULT_SIBLING_LIMIT, value_name = "BLOCKS")]
-    sibling_limit: u8,
-    /// The file to write.
-    #[arg(long)]
-    out: PathBuf,
-}
-
-#[derive(Args)]
-struct InitArgs {
-    /// The folder to make.
-    #[arg(long)]
-    data_dir: PathBuf,
-    /// The chain to join; without it a new one with this node as its only member.
-    #[arg(long)]
-    genesis: Option<PathBuf>,
-    /// A key file to take (as `blockhie keygen` writes it); without it a new key.
-    #[arg(long)]
-    key: Option<PathBuf>,
-    /// A new chain without members, for development only.
-    #[arg(long, conflicts_with = "genesis")]
-    open: bool,
-}
-
-#[derive(Args)]
-struct RunArgs {
-    /// The node's folder.
-    #[arg(long)]
-    data_dir: PathBuf,
-    /// Another configuration file.
-    #[arg(long)]
-    config: Option<PathBuf>,
-    /// Address to serve gRPC on, ip:port; port 0 takes a free one.
-    #[arg(long)]
-    listen: Option<String>,
-    /// A peer, host:port; repeat for each.
-    #[arg(long = "peer", value_name = "ADDRESS")]
-    peers: Vec<String>,
-    /// Mine, whatever the configuration says.
-    #[arg(long)]
-    mine: bool,
-    /// Address of the Prometheus endpoint.
-    #[arg(long)]
-    metrics: Option<String>,
-    /// Drop the bodies of what is final and more than this many blocks below the tip (at least 1,280; 0: keep all).
-    #[arg(long, value_name = "BLOCKS")]
-    prune_below_depth: Option<u64>,
-    /// You have looked at a reorganisation below a final block: mine again.
-    #[arg(long)]
-    clear_alarm: bool,
-}
-
-#[derive(Args)]
-struct FsckArgs {
-    /// The node's folder; the node must be stopped.
-    #[arg(long)]
-    data_dir: PathBuf,
-    /// Print one JSON object.
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Args)]
-struct AskArgs {
-    /// The running node's folder.
-    #[arg(long, required_unless_present = "node")]
-    data_dir: Option<PathBuf>,
-    /// Or its address, ip:port.
-    #[arg(long, conflicts_with = "data_dir")]
-    node: Option<String>,
-    /// Print one JSON object.
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Args)]
-struct BackupArgs {
-    /// The node's folder; the node must be stopped.
-    #[arg(long)]
-    data_dir: PathBuf,
-    /// The backup's folder.
-    #[arg(long)]
-    backup: PathBuf,
-}
-
-fn examples(name: &str) -> String {
-    format!(
-        "Examples:\n  \
-         {name} init --data-dir /var/lib/blockhie --open          a chain to play with\n  \
-         {name} run --data-dir /var/lib/blockhie\n\n  \
-         {name} genesis --name north --member a=5ac9… --member b=c72b… --out north.toml\n  \
-         {name} init --data-dir /var/lib/blockhie --genesis north.toml --key a.key\n  \
-         {name} run --data-dir /var/lib/blockhie --listen 10.0.0.1:7401 --peer 10.0.0.2:7401\n\n\
-         Errors go to stderr with a hint; usage errors exit with 64."
-    )
-}
 
 /// Runs a node binary.
 #[must_use]

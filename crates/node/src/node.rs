@@ -1,5 +1,10 @@
 //! A node as a library: built, started, asked, stopped. The binaries and the tests use nothing else.
 
+mod error;
+mod tasks;
+
+pub use error::NodeError;
+
 use crate::config::{Config, ConfigError};
 use crate::driver::{Command, Driver, EngineHandle, QUEUE, SyncReport, SyncTeller, wall_ms};
 use crate::housekeeping::Housekeeping;
@@ -23,76 +28,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tasks::{serve_metrics, sum_metrics, ticks, until};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
-/// How often the engine is told that time passes.
-const TICK: Duration = Duration::from_millis(100);
-/// How often what the histograms of the metrics were told is summed up. Until then every value is kept, so without it a
-/// node that nobody scrapes grows for ever.
-const SUM_METRICS: Duration = Duration::from_secs(5);
 /// gRPC drains requests under way for 5 s by itself; this long is waited for it.
 const STOP_SERVER: Duration = Duration::from_secs(6);
 /// And this long for the engine's last turn: together below the 10 s that a stop may take. What hangs is left behind
 /// and said.
 const STOP_ENGINE: Duration = Duration::from_secs(3);
-
-/// Why a node does not start, or did not stop cleanly.
-#[derive(Debug, thiserror::Error)]
-pub enum NodeError {
-    /// The configuration.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The ledger or its store.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// The address cannot be served.
-    #[error("listen on {address}: {reason} (is another node running? choose another with {option})")]
-    Listen {
-        /// The address.
-        address: String,
-        /// The option that names it.
-        option: &'static str,
-        /// What the system said.
-        reason: String,
-    },
-    /// A peer's name cannot be resolved.
-    #[error("peer {peer}: {reason}")]
-    Peer {
-        /// As configured.
-        peer: String,
-        /// What the resolver said.
-        reason: String,
-    },
-    /// A key is needed or is not a member's.
-    #[error("mining: expected {expected}, got {got} (or set mine = false)")]
-    Miner {
-        /// What the genesis needs.
-        expected: &'static str,
-        /// What there is.
-        got: String,
-    },
-    /// Threads or randomness.
-    #[error("start: {0}")]
-    System(String),
-    /// gRPC ended.
-    #[error(transparent)]
-    Serve(#[from] ServeError),
-    /// A part did not end in time.
-    #[error("stop: {part} did not end within {seconds} s")]
-    Hung {
-        /// Which.
-        part: &'static str,
-        /// How long it was waited for.
-        seconds: u64,
-    },
-}
-
-impl From<StoreError> for NodeError {
-    fn from(error: StoreError) -> Self {
-        Self::Ledger(error.into())
-    }
-}
 
 /// Everything a node is made of.
 pub struct NodeBuilder {
@@ -415,39 +359,4 @@ async fn listen(address: &str, option: &'static str) -> Result<TcpListener, Node
     let fail =
         |error: std::io::Error| NodeError::Listen { address: address.to_owned(), option, reason: error.to_string() };
     TcpListener::bind(address).await.map_err(fail)
-}
-
-async fn ticks(engine: EngineHandle, mut stop: watch::Receiver<bool>) {
-    let mut tick = tokio::time::interval(TICK);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    loop {
-        tokio::select! {
-            _ = stop.changed() => return,
-            // A full queue is time passing too.
-            _ = tick.tick() => drop(engine.commands.try_send(Command::Event(Event::Tick))),
-        }
-    }
-}
-
-async fn sum_metrics(metrics: PrometheusHandle, mut stop: watch::Receiver<bool>) {
-    let mut tick = tokio::time::interval(SUM_METRICS);
-    loop {
-        tokio::select! {
-            _ = stop.changed() => return,
-            _ = tick.tick() => metrics.run_upkeep(),
-        }
-    }
-}
-
-async fn until(mut stop: watch::Receiver<bool>) {
-    // A sender that is gone means the same.
-    drop(stop.wait_for(|stop| *stop).await);
-}
-
-async fn serve_metrics(listener: TcpListener, handle: PrometheusHandle, stop: watch::Receiver<bool>) {
-    let page = axum::routing::get(move || futures::future::ready(handle.render()));
-    let router = axum::Router::new().route("/metrics", page);
-    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(until(stop)).await {
-        tracing::error!(%error, "the metrics page is gone");
-    }
 }

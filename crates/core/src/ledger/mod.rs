@@ -3,9 +3,11 @@
 //! A ledger is driven by one thread. [`Ledger::submit`] and [`Ledger::import`] decide and stage; [`Ledger::commit`]
 //! makes everything staged durable in one atomic batch. Nothing may be acknowledged before.
 
+mod apply;
 mod chain;
 mod check;
 mod headers;
+mod open;
 mod planted;
 mod prune;
 mod siblings;
@@ -13,38 +15,33 @@ mod side;
 mod template;
 
 pub use headers::{HeaderTip, UncheckedHeader};
+pub use open::genesis_block;
 pub use prune::Keep;
 pub use template::TemplateRequest;
 
 use crate::app::Application;
-use crate::block::{Block, Header};
+use crate::block::Block;
 use crate::bytes::{BlockHash, ChainId, Hash32, TxHash};
 use crate::consensus::{Consensus, ParentContext};
 use crate::crypto::PublicKey;
-use crate::error::{LedgerError, ReceiptError, SubmitError};
+use crate::error::{ReceiptError, SubmitError};
 use crate::genesis::Genesis;
-use crate::limits::{KEEP_STALE_BLOCKS, MAX_COMMITTED, MIN_PRUNE_DEPTH};
+use crate::limits::{KEEP_STALE_BLOCKS, MIN_PRUNE_DEPTH};
 use crate::mempool::Mempool;
-use crate::merkle::{Peaks, head};
 use crate::query::{self, Tip};
 use crate::receipt::Receipt;
 use crate::signatures::Signatures;
 use crate::staged::{Staged, StateOf, View};
-use crate::store::{IndexRow, Judgement, Meta, SideKey, Store, StoreError, StoreRead};
+use crate::store::{IndexRow, Meta, SideKey, Store, StoreError, StoreRead};
 use crate::tx::{Transaction, Verified};
-use primitive_types::U256;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 /// Hashes of unsound blocks remembered, so that they are not judged again. 32 bytes each: 2 MiB.
 const MAX_UNSOUND: usize = 65_536;
-/// Good signatures of blocks remembered: more than the blocks that are fetched ahead along checked headers, 400 KiB.
-const MAX_SIGNATURES: usize = 4_096;
 /// Tips a subscriber may lag behind before it is dropped; it reads [`Ledger::tip`] and subscribes anew.
 const SUBSCRIBER_BACKLOG: usize = 1_024;
-/// Entries read at once from the mempool's journal when opening.
-const PAGE: usize = 1_024;
 
 /// What became of a submitted transaction. All three may be acknowledged once [`Ledger::commit`] succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,90 +117,7 @@ pub struct Ledger {
     planted: Option<&'static str>,
 }
 
-/// Block 0 of a genesis.
-#[must_use]
-pub fn genesis_block(genesis: &Genesis) -> Block {
-    let header = Header {
-        previous: Hash32::ZERO,
-        tx_root: head(&[]),
-        history_root: head(&[]),
-        siblings_root: head(&[]),
-        miner: Hash32::ZERO,
-        height: 0,
-        time_ms: genesis.time_ms,
-        tx_count: 0,
-        target: genesis.first_target,
-        nonce: 0,
-    };
-    let hash = header.hash(&genesis.chain_id());
-    Block { hash, header, txhashes: Vec::new(), siblings: Vec::new(), signature: None }
-}
-
 impl Ledger {
-    /// Opens the chain whose genesis the store holds; a new store gets its block 0. The mempool is read back from its
-    /// journal.
-    ///
-    /// # Errors
-    /// [`LedgerError`].
-    pub fn open(
-        store: Arc<dyn Store>,
-        consensus: Arc<dyn Consensus>,
-        application: Arc<dyn Application>,
-    ) -> Result<Self, LedgerError> {
-        let meta = store.snapshot().meta()?;
-        let genesis = Genesis::from_bytes(&meta.genesis)?;
-        let chain_id = genesis.chain_id();
-        if chain_id != meta.chain_id {
-            return Err(StoreError::ForeignChain { expected: chain_id, got: meta.chain_id }.into());
-        }
-        let committed = (u32::from(genesis.sibling_limit) + 1) * genesis.max_transactions;
-        if committed > MAX_COMMITTED {
-            let expected = format!("(L + 1)·m of at most {MAX_COMMITTED}");
-            let feature = "blocks that commit so much with their siblings";
-            return Err(LedgerError::NotBuilt { feature, expected, got: committed.to_string() });
-        }
-        let tip = Tip {
-            height: 0,
-            hash: Hash32::ZERO,
-            time_ms: 0,
-            work: U256::zero(),
-            last_seen: Vec::new(),
-            final_height: None,
-            pending: 0,
-            alarm: meta.alarm,
-            pruned_below: store.snapshot().pruned()?.first_whole(),
-        };
-        let mut ledger = Self {
-            store,
-            consensus,
-            application,
-            genesis,
-            chain_id,
-            staged: Staged::default(),
-            tip,
-            mempool: Mempool::default(),
-            unsound: BTreeSet::new(),
-            unsound_order: VecDeque::new(),
-            subscribers: Vec::new(),
-            side_cursor: None,
-            arriving: None,
-            pruning: None,
-            memory: Memory::default(),
-            taken: BTreeMap::new(),
-            signatures: Arc::new(Signatures::new(MAX_SIGNATURES)),
-            #[cfg(feature = "planted")]
-            planted: None,
-        };
-        let hash = match meta.tip {
-            Some(hash) => hash,
-            None => ledger.stage_genesis(meta)?,
-        };
-        ledger.read_tip(hash)?;
-        ledger.read_journal()?;
-        ledger.commit()?;
-        Ok(ledger)
-    }
-
     /// Remembers good signatures of blocks together with whoever shares this.
     pub fn share_signatures(&mut self, signatures: Arc<Signatures>) {
         self.signatures = signatures;
@@ -211,53 +125,6 @@ impl Ledger {
 
     pub(crate) fn signatures(&self) -> &Signatures {
         &self.signatures
-    }
-
-    fn stage_genesis(&mut self, mut meta: Meta) -> Result<BlockHash, StoreError> {
-        let block = genesis_block(&self.genesis);
-        let hash = block.hash;
-        let mut peaks = Peaks::default();
-        peaks.push(&hash);
-        let row = IndexRow {
-            parent: Hash32::ZERO,
-            height: 0,
-            time_ms: block.header.time_ms,
-            work: Hash32::ZERO,
-            lag_ms: 0,
-            miner: Hash32::ZERO,
-            peaks,
-            judgement: Judgement::Valid,
-        };
-        meta.tip = Some(hash);
-        self.staged.blocks.insert(hash, Some(block));
-        self.staged.index.insert(hash, row);
-        self.staged.heights.insert(0, Some(hash));
-        self.staged.meta = Some(meta);
-        Ok(hash)
-    }
-
-    fn read_tip(&mut self, hash: BlockHash) -> Result<(), StoreError> {
-        let row = self.index_row(&hash)?;
-        (self.tip.height, self.tip.hash, self.tip.time_ms) = (row.height, hash, row.time_ms);
-        self.tip.work = row.work_u256();
-        let meta = self.view().meta()?;
-        self.show_last_seen(&meta)?;
-        Ok(())
-    }
-
-    fn read_journal(&mut self) -> Result<(), StoreError> {
-        let mut after = None;
-        loop {
-            let page = self.store.snapshot().pending(after.as_ref(), PAGE)?;
-            let Some((last, _)) = page.last() else { break };
-            after = Some(*last);
-            for (hash, first_seen_ms) in page {
-                let stored = self.view().tx(&hash)?.ok_or_else(|| missing("txs", &hash))?;
-                self.mempool.insert(Transaction::from_stored(stored), first_seen_ms);
-            }
-        }
-        self.tip.pending = self.mempool.len();
-        Ok(())
     }
 
     /// The chain's parameters.
@@ -378,6 +245,14 @@ impl Ledger {
     /// The store's.
     pub fn block_at(&self, height: u64) -> Result<Option<Block>, StoreError> {
         query::block(&self.view(), query::BlockQuery::Height(height))
+    }
+
+    /// The time of a block that was found sound here, kept or not, ms: from its row alone.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn time_of(&self, hash: &BlockHash) -> Result<Option<u64>, StoreError> {
+        Ok(self.view().index(hash)?.map(|row| row.time_ms))
     }
 
     /// Whether a block was found sound here, and is kept.

@@ -1,6 +1,7 @@
 //! `run`: a node from its data folder until it is told to stop.
 
-use super::{NodeKind, RunArgs, check_kind, say};
+use super::args::RunArgs;
+use super::{NodeKind, check_kind, say};
 use crate::datadir::DataDir;
 use crate::node::{Node, NodeBuilder};
 use anyhow::{Context, Result};

@@ -1,6 +1,7 @@
 //! `blockhie.v1.Peer` for the engine: headers and whole blocks, read and verified off its thread.
 
-use super::{Peers, ask_error};
+use super::Peers;
+use super::connection::ask_error;
 use blockhie_core::{BlockHash, ChainId, Header, Transaction, TxError, UncheckedBlock, UncheckedHeader, Verified};
 use blockhie_engine::{AskError, Event, Fetch, FetchId, Fetched, PeerId, WholeBlock};
 use blockhie_transport::bulk::SignedHeader;

@@ -1,8 +1,11 @@
 //! Who is asked, dialled and left alone.
 
+use super::connection::ask_error;
 use super::*;
 use crate::driver::Command;
-use blockhie_core::{ChainKind, Hash32};
+use blockhie_core::{ChainKind, ErrorClass, Hash32};
+use blockhie_engine::AskError;
+use blockhie_transport::ClientError;
 
 struct World {
     peers: Arc<Peers>,

@@ -54,6 +54,11 @@ fn open_pruning(genesis: &Genesis) -> (Ledger, Arc<MemoryStore>) {
     (ledger, store)
 }
 
+/// Which of two members mines a height, so that the one below is final.
+fn turn(height: u64) -> u8 {
+    1 + u8::try_from(height % 2).unwrap()
+}
+
 /// Blocks of both members in turn, each with one transaction of ours, one of another, and now and then others.
 fn grow(ledger: &mut Ledger, blocks: u64) -> Vec<Transaction<Verified>> {
     let mut all = Vec::new();
@@ -66,7 +71,7 @@ fn grow(ledger: &mut Ledger, blocks: u64) -> Vec<Transaction<Verified>> {
             ledger.submit(tx.clone(), START + height).unwrap();
             all.push(tx);
         }
-        let (member, now_ms) = (1 + u8::try_from(height % 2).unwrap(), START + height * 1_000);
+        let (member, now_ms) = (turn(height), START + height * 1_000);
         let mut template = ledger.template(&request(member, now_ms)).unwrap();
         // No template picks what would be void.
         let void: Vec<_> =
@@ -80,6 +85,13 @@ fn grow(ledger: &mut Ledger, blocks: u64) -> Vec<Transaction<Verified>> {
         all.extend(void);
     }
     all
+}
+
+/// A ledger that prunes, with so many blocks of [`grow`] and nothing gone yet, and what they carry.
+fn grown(genesis: &Genesis, blocks: u64) -> (Ledger, Arc<MemoryStore>, Vec<Transaction<Verified>>) {
+    let (mut ledger, store) = open_pruning(genesis);
+    let all = grow(&mut ledger, blocks);
+    (ledger, store, all)
 }
 
 /// Steps until nothing more goes; answers how many bodies each dropped.
@@ -116,8 +128,7 @@ fn height_of(store: &MemoryStore, tx: &Transaction<Verified>) -> u64 {
 #[test]
 fn bodies_below_the_depth_go_and_receipts_of_what_is_kept_stay_as_they_were() {
     let genesis = genesis(2);
-    let (mut ledger, store) = open_pruning(&genesis);
-    let all = grow(&mut ledger, 30);
+    let (mut ledger, store, all) = grown(&genesis, 30);
     let below = 30 - DEPTH;
     assert_eq!(ledger.tip().final_height, Some(29));
     let receipts: Vec<_> = all.iter().map(|tx| ledger.receipt(&tx.hash())).collect();
@@ -162,8 +173,7 @@ fn bodies_below_the_depth_go_and_receipts_of_what_is_kept_stay_as_they_were() {
 
 #[test]
 fn fsck_sees_what_is_wrong_in_a_pruned_store() {
-    let (mut ledger, store) = open_pruning(&genesis(2));
-    let all = grow(&mut ledger, 30);
+    let (mut ledger, store, all) = grown(&genesis(2), 30);
     prune_all(&mut ledger);
     let at = |height: u64| all.iter().find(|tx| height_of(&store, tx) == height).unwrap();
     let spoiled = |ops: Vec<Op>, what: &str| {
@@ -250,7 +260,7 @@ fn an_old_store_is_pruned_over_many_steps() {
     ledger.pruning = None;
     let blocks = PRUNED_AT_ONCE as u64 + 40;
     for height in 1..=blocks {
-        mine(&mut ledger, 1 + u8::try_from(height % 2).unwrap(), START + height * 1_000);
+        mine(&mut ledger, turn(height), START + height * 1_000);
     }
     ledger.pruning = keep();
     // An empty block costs a look, too.
@@ -297,7 +307,7 @@ fn a_reorganisation_reaches_down_to_what_is_pruned_and_no_further() {
     let mut made = vec![maker.root.clone()];
     for height in 1..=30u64 {
         let tx = tx(&ledger, 9, &format!("a {height}"));
-        made.push(maker.child(made.last().unwrap(), 1 + u8::try_from(height % 2).unwrap(), 1_000, &[&tx], &[]));
+        made.push(maker.child(made.last().unwrap(), turn(height), 1_000, &[&tx], &[]));
         assert_eq!(give(&mut ledger, made.last().unwrap(), &[&tx]), Ok(Imported::Extended));
     }
     prune_all(&mut ledger);
@@ -328,8 +338,8 @@ fn a_reorganisation_reaches_down_to_what_is_pruned_and_no_further() {
 #[test]
 fn a_stale_block_that_carries_a_pruned_transaction_brings_no_body_back() {
     let genesis = merging(2, 4, 2);
-    let (mut ledger, store) = open_pruning(&genesis);
-    let old = grow(&mut ledger, 30).into_iter().find(|tx| *tx.from() == secret(9).public()).unwrap();
+    let (mut ledger, store, all) = grown(&genesis, 30);
+    let old = all.into_iter().find(|tx| *tx.from() == secret(9).public()).unwrap();
     prune_all(&mut ledger);
     assert!(!has_body(&store, &old));
     let maker = Maker::new(&genesis);

@@ -34,6 +34,7 @@ fn stale_blocks_go_and_what_is_listed_stays() {
         assert_eq!(store.snapshot().block(&made.hash).unwrap().is_some(), merged);
         assert_eq!(ledger.knows_block(&made.hash).unwrap(), merged);
         assert!(store.snapshot().index(&made.hash).unwrap().is_some(), "an index row is kept for ever");
+        assert_eq!(ledger.time_of(&made.hash).unwrap(), Some(made.time_ms), "and with it what it says of the time");
     }
     assert_clean(&store);
     // One that is sent again is taken again, and its child needs it.
