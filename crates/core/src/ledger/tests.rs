@@ -12,10 +12,12 @@ use crate::target::CompactTarget;
 use blockhie_packing::FairFirst;
 use std::collections::BTreeMap;
 
+mod bounds;
 mod headers;
 mod medium;
 mod parked;
 mod prune;
+mod receipts;
 mod siblings;
 mod waits;
 
