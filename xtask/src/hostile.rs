@@ -27,7 +27,7 @@ const fn million(name: &'static str, target: &'static str, test: &'static str) -
 }
 
 /// The first is what is run if nothing is said.
-const ROWS: [Row; 8] = [
+const ROWS: [Row; 9] = [
     node("all", "a_hundred_hostile_connections"),
     node("p1", "rows::p1_oversized_messages_cost_a_node_less_than_16_mib"),
     node("p3", "p3_half_open_connections_and_resets"),
@@ -41,6 +41,7 @@ const ROWS: [Row; 8] = [
         variable: Some(("BLOCKHIE_RESTARTS", "100")),
     },
     node("p10", "p10_one_key_far_above_its_rate"),
+    node("p10-flood", "p10_one_key_as_fast_as_it_is_answered"),
     million("p12", "hostile", "orphan_floods_are_bounded_and_the_honest_chain_goes_on"),
 ];
 

@@ -65,7 +65,8 @@ Usage: cargo xtask <command>
                 honest client waits; the last line is `hostile: ok`
                   --seconds S      for so long (60)
                   --row NAME       all (the default), or one row of the threat
-                                   page: p1, p3, p4, p5, p8, p10, p12
+                                   page: p1, p3, p4, p5, p8, p10,
+                                   p10-flood, p12
                   --apart          attackers on a core of their own, node and
                                    honest client on the others
   fleet         eight members, one cut off and healed, one killed and coming

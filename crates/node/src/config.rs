@@ -13,9 +13,9 @@ pub const DEFAULT_HASH_RATE: u64 = 1 << 15;
 /// of the threads' slices would mean nothing.
 pub const MAX_HASH_RATE: u64 = 1 << 32;
 
-/// Transactions a second of one sender: a gateway that publishes for a whole hospital sends some dozens, and no chain
-/// carries many times this.
-pub const DEFAULT_SENDER_RATE: u32 = 1_000;
+/// Transactions a second of one sender: a gateway that publishes for a whole hospital sends some dozens. A tenth of what
+/// a chain of the default genesis carries (1,000 a block, a block a second), so that no key fills its blocks alone.
+pub const DEFAULT_SENDER_RATE: u32 = 100;
 
 /// `config.toml` of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

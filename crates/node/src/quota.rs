@@ -1,5 +1,5 @@
-//! Who may hand in how many transactions: buckets by relaying peer, before a signature is looked at, and by sender,
-//! after it holds. Nobody can use up another's.
+//! Who may hand in how much: transactions by relaying peer, before a signature is looked at, and by sender, after it holds;
+//! blocks of strangers, before the engine is asked. Nobody can use up another's.
 
 use blockhie_core::PublicKey;
 use blockhie_engine::PeerId;
@@ -19,6 +19,12 @@ pub(crate) const COMER_RATE: Rate = Rate { burst: 5_000, per_second: 500 };
 pub(crate) const STRANGERS_RATE: Rate = Rate { burst: 500, per_second: 100 };
 /// Of these, of one host.
 pub(crate) const STRANGER_RATE: Rate = Rate { burst: 250, per_second: 50 };
+/// Blocks of all these strangers together. A chain makes a block or a few a second, and whoever brings a longer past
+/// greets, so that it is asked for it. The engine takes a tenth of a millisecond to refuse one, and meanwhile whoever
+/// waits for it waits.
+pub(crate) const STRANGERS_BLOCK_RATE: Rate = Rate { burst: 1_024, per_second: 64 };
+/// Of these, of one host.
+pub(crate) const STRANGER_BLOCK_RATE: Rate = Rate { burst: 256, per_second: 16 };
 /// Seconds of its rate that a sender may hand in at once.
 pub(crate) const SENDER_BURST_S: u32 = 10;
 /// Buckets kept of each kind. Beyond, full ones are forgotten, which changes nothing.
@@ -46,14 +52,47 @@ impl<K: Ord> Buckets<K> {
         }
         of.entry(key).or_insert_with(|| Bucket::full(self.rate, now)).take(1, self.rate, now)
     }
+
+    /// Whether at least half of this one is left.
+    fn has_half(&self, key: &K, now: Instant) -> bool {
+        let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        of.get_mut(key).is_none_or(|bucket| bucket.holds(self.rate.burst / 2, self.rate, now))
+    }
+
+    /// Whether [`Buckets::take`] would refuse this one because it is used up. Takes nothing, and remembers nobody.
+    fn is_used_up(&self, key: &K, now: Instant) -> bool {
+        let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        of.get_mut(key).is_some_and(|bucket| bucket.is_empty(self.rate, now))
+    }
+}
+
+/// What strangers may hand in of one kind: each host its share, and all together theirs.
+struct Strangers {
+    hosts: Buckets<IpAddr>,
+    all: Buckets<()>,
+    what: &'static str,
+}
+
+impl Strangers {
+    fn new(what: &'static str, one: Rate, all: Rate) -> Self {
+        Self { hosts: Buckets::new(one), all: Buckets::new(all), what }
+    }
+
+    fn take(&self, host: IpAddr, now: Instant) -> Result<(), String> {
+        if self.hosts.take(host.to_canonical(), now) && self.all.take((), now) {
+            return Ok(());
+        }
+        let (what, one, all) = (self.what, self.hosts.rate.per_second, self.all.rate.per_second);
+        Err(format!("{what} of strangers: expected at most {one} a second of one host and {all} of all"))
+    }
 }
 
 /// See the module.
 pub(crate) struct Quotas {
     peers: Buckets<PeerId>,
     comers: Buckets<PeerId>,
-    strangers: Buckets<IpAddr>,
-    all_strangers: Buckets<()>,
+    transactions: Strangers,
+    blocks: Strangers,
     senders: Buckets<PublicKey>,
 }
 
@@ -64,8 +103,8 @@ impl Quotas {
         Self {
             peers: Buckets::new(PEER_RATE),
             comers: Buckets::new(COMER_RATE),
-            strangers: Buckets::new(STRANGER_RATE),
-            all_strangers: Buckets::new(STRANGERS_RATE),
+            transactions: Strangers::new("transactions", STRANGER_RATE, STRANGERS_RATE),
+            blocks: Strangers::new("blocks", STRANGER_BLOCK_RATE, STRANGERS_BLOCK_RATE),
             senders: Buckets::new(Rate { burst, per_second: sender_rate }),
         }
     }
@@ -86,11 +125,29 @@ impl Quotas {
     /// # Errors
     /// What to answer.
     pub(crate) fn pushed(&self, host: IpAddr, now: Instant) -> Result<(), String> {
-        let (one, all) = (STRANGER_RATE.per_second, STRANGERS_RATE.per_second);
-        let text =
-            || format!("transactions of strangers: expected at most {one} a second of one host and {all} of all");
-        let taken = self.strangers.take(host.to_canonical(), now) && self.all_strangers.take((), now);
-        taken.then_some(()).ok_or_else(text)
+        self.transactions.take(host, now)
+    }
+
+    /// Whether such hosts together have handed in much more than their rate lately: then what they bring need not be fast.
+    pub(crate) fn are_strangers_busy(&self, now: Instant) -> bool {
+        !self.transactions.all.has_half(&(), now)
+    }
+
+    /// Before the engine is asked about a block of such a host.
+    ///
+    /// # Errors
+    /// What to answer.
+    pub(crate) fn pushed_block(&self, host: IpAddr, now: Instant) -> Result<(), String> {
+        self.blocks.take(host, now)
+    }
+
+    /// Before a signature of this sender is looked at. Only signatures that hold take from a sender's bucket, so that
+    /// nobody else can use it up; but when it is used up, the next one is not worth the look.
+    ///
+    /// # Errors
+    /// What to answer.
+    pub(crate) fn may_send(&self, sender: &PublicKey, now: Instant) -> Result<(), String> {
+        if self.senders.is_used_up(sender, now) { Err(self.too_many_sent()) } else { Ok(()) }
     }
 
     /// When the signature of this sender held.
@@ -98,9 +155,16 @@ impl Quotas {
     /// # Errors
     /// What to answer.
     pub(crate) fn sent(&self, sender: PublicKey, now: Instant) -> Result<(), String> {
-        let rate = self.senders.rate.per_second;
-        let text = || format!("transactions of one sender: expected at most {rate} a second; try again");
-        self.senders.take(sender, now).then_some(()).ok_or_else(text)
+        self.senders.take(sender, now).then_some(()).ok_or_else(|| self.too_many_sent())
+    }
+
+    /// The same of this sender.
+    pub(crate) fn is_busy(&self, sender: &PublicKey, now: Instant) -> bool {
+        !self.senders.has_half(sender, now)
+    }
+
+    fn too_many_sent(&self) -> String {
+        format!("transactions of one sender: expected at most {} a second; try again", self.senders.rate.per_second)
     }
 }
 
@@ -117,14 +181,26 @@ mod tests {
         let sent = (0..1_000).filter(|_| quotas.sent(a, now).is_ok()).count();
         assert_eq!(sent, 30);
         assert!(quotas.sent(b, now).is_ok() && quotas.sent(a, now).unwrap_err().contains("at most 3 a second"));
-        assert!(quotas.sent(a, now + Duration::from_secs(1)).is_ok());
+        assert!(quotas.may_send(&b, now).is_ok() && quotas.may_send(&a, now).is_err());
+        assert!(
+            quotas.is_busy(&a, now) && !quotas.is_busy(&b, now) && !quotas.is_busy(&a, now + Duration::from_secs(5))
+        );
+        let later = now + Duration::from_secs(1);
+        assert!((0..1_000).all(|_| quotas.may_send(&a, later).is_ok()), "looking takes nothing");
+        assert!(quotas.sent(a, later).is_ok());
         let [p, q] = [1, 2].map(|port| PeerId::from(([192, 0, 2, 1], port)));
         let relayed = |peer, chosen| (0..30_000).filter(|_| quotas.relayed(peer, chosen, now).is_ok()).count();
         assert_eq!((relayed(p, true), relayed(p, false)), (20_000, 5_000));
         assert_eq!((relayed(q, true), relayed(q, false)), (20_000, 5_000));
         let host = |n: u8| IpAddr::from([192, 0, 2, n]);
+        assert!(!quotas.are_strangers_busy(now));
         let pushed = |n| (0..1_000).filter(|_| quotas.pushed(host(n), now).is_ok()).count();
         assert_eq!([1, 2, 3].map(pushed), [250, 250, 0], "a host has its share, and all together theirs");
+        assert!(quotas.are_strangers_busy(now) && !quotas.are_strangers_busy(now + Duration::from_secs(3)));
+        let blocks = |n| (0..1_000).filter(|_| quotas.pushed_block(host(n), now).is_ok()).count();
+        assert_eq!([1, 2, 3, 4, 5].map(blocks), [256, 256, 256, 256, 0]);
+        let told = quotas.pushed_block(host(5), now).unwrap_err();
+        assert_eq!(told, "blocks of strangers: expected at most 16 a second of one host and 64 of all");
     }
 
     #[test]

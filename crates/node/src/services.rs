@@ -34,6 +34,9 @@ const LOOKS: (u32, Duration) = (100, Duration::from_millis(1));
 const BLOCKS_AT_ONCE: usize = 16;
 /// Relayed transactions under way at once: so many to a batch make ten thousand a second.
 const TRANSACTIONS_AT_ONCE: usize = 64;
+/// How far apart the lots are in which transactions of busy strangers and senders come to the engine. Each batch it
+/// writes costs a sync, for which everybody's acknowledgement waits: one for 25 of them is enough.
+const LOT_TIME: Duration = Duration::from_millis(250);
 /// How long one of either keeps its place.
 const PLACE_TIME: Duration = Duration::from_millis(50);
 
@@ -60,15 +63,27 @@ pub(crate) struct Services {
 pub(crate) struct Pushes {
     blocks: Semaphore,
     transactions: Semaphore,
+    begun: Instant,
 }
 
 impl Default for Pushes {
     fn default() -> Self {
-        Self { blocks: Semaphore::new(BLOCKS_AT_ONCE), transactions: Semaphore::new(TRANSACTIONS_AT_ONCE) }
+        Self {
+            blocks: Semaphore::new(BLOCKS_AT_ONCE),
+            transactions: Semaphore::new(TRANSACTIONS_AT_ONCE),
+            begun: Instant::now(),
+        }
     }
 }
 
 impl Pushes {
+    /// Waits for the moment at which all that wait here go on.
+    async fn next_lot(&self) {
+        let lots = self.begun.elapsed().as_nanos() / LOT_TIME.as_nanos() + 1;
+        let next = self.begun + LOT_TIME * u32::try_from(lots).unwrap_or(u32::MAX);
+        tokio::time::sleep_until(next.into()).await;
+    }
+
     /// Awaits `answer` in a place of `places`. One that takes long, because a block waits for its bodies, gives its
     /// place to the next.
     async fn in_turn<T>(places: &Semaphore, answer: impl Future<Output = T>) -> T {
@@ -157,10 +172,17 @@ impl Services {
             }
             .map_err(exhausted)?;
         }
+        if is_new {
+            self.quotas.may_send(tx.from(), Instant::now()).map_err(exhausted)?;
+        }
         match self.verifier.verify(tx).await {
             Some(Ok(tx)) => {
                 if is_new {
-                    self.quotas.sent(*tx.from(), Instant::now()).map_err(exhausted)?;
+                    let (now, is_stranger) = (Instant::now(), remote.is_some() && from.is_none());
+                    self.quotas.sent(*tx.from(), now).map_err(exhausted)?;
+                    if self.quotas.is_busy(tx.from(), now) || is_stranger && self.quotas.are_strangers_busy(now) {
+                        self.pushes.next_lot().await;
+                    }
                 }
                 self.engine.submit(from, tx).await
             }
@@ -171,6 +193,15 @@ impl Services {
             }
             None => Err(ServiceError::new(ErrorClass::Exhausted, "too many transactions at once; try again")),
         }
+    }
+
+    async fn take_block(&self, remote: SocketAddr, block: UncheckedBlock) -> Result<BlockHash, ServiceError> {
+        let from = self.sender(remote)?;
+        if from.is_none() {
+            let may = self.quotas.pushed_block(remote.ip(), Instant::now());
+            may.map_err(|message| ServiceError::new(ErrorClass::Exhausted, message))?;
+        }
+        Pushes::in_turn(&self.pushes.blocks, self.engine.block(from, block)).await
     }
 
     /// Tells the engine of a message of a peer that never reaches it. A queue that is full has other worries.
@@ -219,17 +250,12 @@ impl PeerService for Services {
     }
 
     fn block_to(&self, remote: SocketAddr, block: UncheckedBlock) -> Answer<'_, BlockHash> {
-        async move {
-            let from = self.sender(remote)?;
-            Pushes::in_turn(&self.pushes.blocks, self.engine.block(from, block)).await
-        }
-        .boxed()
+        self.take_block(remote, block).boxed()
     }
 
     fn exchange_block(&self, remote: SocketAddr, block: UncheckedBlock) -> Answer<'_, UncheckedBlock> {
         async move {
-            let from = self.sender(remote)?;
-            Pushes::in_turn(&self.pushes.blocks, self.engine.block(from, block)).await?;
+            self.take_block(remote, block).await?;
             let tip = self.read_block(BlockQuery::Tip)?;
             tip.ok_or_else(|| ServiceError::new(ErrorClass::Internal, "the store has no tip"))
         }

@@ -54,16 +54,20 @@ impl Bucket {
         self.left = self.left.saturating_sub(u64::from(cost) * 1_000);
     }
 
+    /// Whether at least `tokens` are left.
+    pub fn holds(&mut self, tokens: u32, rate: Rate, now: Instant) -> bool {
+        self.refill(rate, now);
+        self.left >= u64::from(tokens) * 1_000
+    }
+
     /// Whether not one token is left.
     pub fn is_empty(&mut self, rate: Rate, now: Instant) -> bool {
-        self.refill(rate, now);
-        self.left < 1_000
+        !self.holds(1, rate, now)
     }
 
     /// Whether nothing is missing: it may be forgotten.
     pub fn is_full(&mut self, rate: Rate, now: Instant) -> bool {
-        self.refill(rate, now);
-        self.left >= u64::from(rate.burst) * 1_000
+        self.holds(rate.burst, rate, now)
     }
 }
 
@@ -80,6 +84,7 @@ mod tests {
         assert!((0..10).all(|_| bucket.take(1, rate, start)) && !bucket.take(1, rate, start));
         assert!(!bucket.take(1, rate, at(249)) && bucket.take(1, rate, at(250)) && !bucket.take(1, rate, at(499)));
         assert!(bucket.is_empty(rate, at(499)) && !bucket.is_empty(rate, at(500)));
+        assert!(bucket.holds(10, rate, at(600_000)) && !bucket.holds(11, rate, at(600_000)));
         assert!(bucket.take(10, rate, at(600_000)), "no more than a burst is saved");
         assert!(!bucket.take(1, rate, at(600_000)) && !bucket.is_full(rate, at(600_001)));
         assert!(bucket.is_full(rate, at(700_000)));

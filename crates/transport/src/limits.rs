@@ -70,6 +70,9 @@ pub const COST_NOT_YET: u32 = 2;
 /// How long a request of a connection in debt waits for its refusal. With its 32 streams a connection gets 32 refusals a
 /// second then, which cost next to nothing.
 pub const DEBT_PAUSE: Duration = Duration::from_secs(1);
+/// How late an answer comes that says RESOURCE_EXHAUSTED. Whoever asks for too much asks no faster then than 320 times a
+/// second on a connection, and whoever is told once waits no longer than a person notices.
+pub const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 /// Requests in debt after which the connection is closed.
 pub const MAX_IN_DEBT: u32 = 64;
 /// How long no connection is taken of a host of which one was closed for that. The work that its next ones make is not

@@ -4,6 +4,7 @@ use super::{genesis_of, now_ms, record};
 use crate::evil::forge::Forge;
 use crate::evil::{Evil, dial, host};
 use blockhie_core::{Genesis, Hash32, SecretKey, Signature, UncheckedBlock};
+use blockhie_node::config::DEFAULT_SENDER_RATE;
 use blockhie_transport::pb;
 use bytes::Bytes;
 use std::net::SocketAddr;
@@ -18,12 +19,14 @@ pub(crate) enum Row {
     All,
     /// Five hundred half-open connections, and a hundred that reset what they ask.
     P3,
-    /// One key far above its rate.
+    /// One key at ten times its rate.
     P10,
+    /// One key as fast as it is answered.
+    Flood,
 }
 
 impl Row {
-    const NAMES: [(Self, &str); 3] = [(Self::All, "all"), (Self::P3, "p3"), (Self::P10, "p10")];
+    const NAMES: [(Self, &str); 4] = [(Self::All, "all"), (Self::P3, "p3"), (Self::P10, "p10"), (Self::Flood, "flood")];
 
     pub(crate) fn of(name: &str) -> Option<Self> {
         Self::NAMES.iter().find(|(_, known)| *known == name).map(|(row, _)| *row)
@@ -40,6 +43,7 @@ impl Row {
             // Several to a host: the numbers of the hosts go round.
             Self::P3 => [vec![0; 500], vec![5; 100]].concat(),
             Self::P10 => vec![8; 4],
+            Self::Flood => vec![9; 4],
         }
     }
 }
@@ -50,8 +54,8 @@ pub(crate) struct Attack(pub(crate) Child);
 impl Attack {
     /// Attacks the node, or a door that closes every connection.
     pub(crate) fn start(node: &str, seconds: u64, row: Row, at_door: bool) -> Self {
-        // The attackers would have machines of their own: here they get what the node and the client leave.
-        // Where a core is set aside for them they have that one, and no other.
+        // The attackers would have machines of their own: here they get what the node and the client leave, and give it
+        // back at once. Where a core is set aside for them they have that one, and no other.
         let mut command = match std::env::var("BLOCKHIE_EVIL_CORE") {
             Ok(core) => {
                 let mut command = Command::new("taskset");
@@ -59,8 +63,8 @@ impl Attack {
                 command
             }
             Err(_) => {
-                let mut command = Command::new("nice");
-                command.args(["-n", "19"]);
+                let mut command = Command::new("chrt");
+                command.args(["--idle", "0"]);
                 command
             }
         };
@@ -115,7 +119,8 @@ async fn attack() {
                     5 => resets(n, to, &genesis).await,
                     6 => orphans(n, to, &genesis).await,
                     7 => gossip(n, to, &genesis).await,
-                    _ => one_key(n, to, &genesis).await,
+                    8 => one_key(n, to, &genesis, Some(ONE_KEY_PACE)).await,
+                    _ => one_key(n, to, &genesis, None).await,
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -216,13 +221,18 @@ async fn gossip(n: u8, to: SocketAddr, genesis: &Genesis) {
     }
 }
 
-/// Records of one sender, as fast as they are answered, by a client's own call.
-async fn one_key(n: u8, to: SocketAddr, genesis: &Genesis) {
+/// Thirty-two records at a time, so far apart that four attackers send at ten times what one sender may.
+const ONE_KEY_PACE: Duration = Duration::from_millis(4 * 32 * 1_000 / (10 * DEFAULT_SENDER_RATE as u64));
+
+/// Records of one sender by a client's own call, each lot `pace` after the one before, or as soon as that is answered.
+async fn one_key(n: u8, to: SocketAddr, genesis: &Genesis, pace: Option<Duration>) {
     let Ok(client) = blockhie_transport::LedgerClient::connect(&to.to_string()).await else { return };
     for round in 0..20u64 {
+        let begin = tokio::time::Instant::now();
         let all: Vec<_> = (0..32)
             .map(|i| record(genesis, "one key", now_ms() * 1_000_000 + u64::from(n) * 1_000 + round * 32 + i))
             .collect();
         drop(futures::future::join_all(all.iter().map(|tx| client.submit(tx))).await);
+        tokio::time::sleep_until(begin + pace.unwrap_or_default()).await;
     }
 }

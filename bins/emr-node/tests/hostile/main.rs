@@ -113,8 +113,14 @@ async fn p3_half_open_connections_and_resets() {
     compare(Row::P3).await;
 }
 
-/// (P10) One key as fast as it is answered.
+/// (P10) One key at ten times its rate.
 #[tokio::test(flavor = "multi_thread")]
 async fn p10_one_key_far_above_its_rate() {
     compare(Row::P10).await;
+}
+
+/// (P10) One key as fast as it is answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn p10_one_key_as_fast_as_it_is_answered() {
+    compare(Row::Flood).await;
 }

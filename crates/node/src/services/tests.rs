@@ -31,6 +31,20 @@ async fn a_view_is_read_with_its_own_tip_only() {
 }
 
 #[tokio::test]
+async fn what_waits_for_a_lot_goes_on_together() {
+    let pushes = Pushes::default();
+    let times = futures::future::join_all((0..20u64).map(async |n| {
+        tokio::time::sleep(Duration::from_millis(n)).await;
+        pushes.next_lot().await;
+        pushes.begun.elapsed()
+    }))
+    .await;
+    assert!(times.iter().all(|time| *time >= LOT_TIME), "{times:?}");
+    let lots: std::collections::BTreeSet<u128> = times.iter().map(|time| time.as_millis() / 250).collect();
+    assert!(lots.len() <= 2, "{times:?}");
+}
+
+#[tokio::test]
 async fn what_is_pushed_takes_turns_and_one_that_waits_gives_way() {
     let places = Semaphore::new(2);
     let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));

@@ -3,7 +3,7 @@
 
 use super::conduct::{Held, Line, Totals};
 use crate::convert::ConversionError;
-use crate::limits::{DEBT_PAUSE, Limits, MAX_MESSAGE_BYTES};
+use crate::limits::{DEBT_PAUSE, EXHAUSTED_PAUSE, Limits, MAX_MESSAGE_BYTES};
 use crate::service::PeerService;
 use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
@@ -84,9 +84,14 @@ where
                     Err(status) => status.into_http(),
                 }
             };
+            let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
+            line.conduct.answered(code, &shared.limits);
+            if code == Code::ResourceExhausted {
+                // It holds no place any more, only one of its connection's streams.
+                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+            }
+            // Only now: to give up the pause and ask again is no way around it.
             watch.answered = true;
-            let status = Status::from_header_map(response.headers());
-            line.conduct.answered(status.map_or(Code::Ok, |status| status.code()), &shared.limits);
             Ok(response)
         })
     }

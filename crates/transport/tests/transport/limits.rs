@@ -4,7 +4,7 @@ use crate::fake::{HANGS, Node, transaction};
 use blockhie_core::limits::MAX_RECEIPT_BYTES;
 use blockhie_core::{ErrorClass, Hash32};
 use blockhie_transport::codec::BoundedCodec;
-use blockhie_transport::limits::{DEBT_PAUSE, MAX_ANSWER_BYTES, MAX_IN_DEBT, MAX_MESSAGE_BYTES};
+use blockhie_transport::limits::{DEBT_PAUSE, EXHAUSTED_PAUSE, MAX_ANSWER_BYTES, MAX_IN_DEBT, MAX_MESSAGE_BYTES};
 use blockhie_transport::pb::synchronization_client::SynchronizationClient;
 use blockhie_transport::pb::{self, v1};
 use blockhie_transport::{ClientLimits, LedgerClient, Limits, PeerClient, Rate};
@@ -135,9 +135,11 @@ async fn more_requests_than_allowed_are_refused_at_once() {
     let second = other.clone();
     let hanging_too = tokio::spawn(async move { second.transaction_to(&transaction(HANGS)).await });
     loop {
+        let asked = Instant::now();
         match other.exchange_nodes(&[]).await {
             Err(error) => {
                 assert_eq!(error.class(), ErrorClass::Exhausted, "{error}");
+                assert!(asked.elapsed() >= EXHAUSTED_PAUSE, "who asks for too much is told late");
                 break;
             }
             Ok(_) => assert!(begin.elapsed() < Duration::from_secs(5), "the limit counts all connections together"),

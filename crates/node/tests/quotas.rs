@@ -1,0 +1,96 @@
+//! A real node and those who bring too much. Each test names the row of the threat page.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking; helpers outside of #[test] do too")]
+
+mod common;
+mod evil;
+
+use blockhie_core::{Genesis, Hash32, Transaction, UncheckedBlock, Unverified};
+use blockhie_node::{Config, Node};
+use common::{client, config, genesis, record_of, secret, start};
+use evil::forge::Forge;
+use evil::{Evil, host};
+use std::time::{Duration, Instant};
+use tonic::{Code, Status};
+
+fn quiet(sender_rate: u32) -> Config {
+    Config { mine: false, sender_rate, ..config(&[]) }
+}
+
+/// A number of the metrics page; 0 when it was never counted.
+fn number(node: &Node, name: &str) -> u64 {
+    let text = node.metrics();
+    let line = text.lines().find(|line| line.starts_with(name) && line.as_bytes().get(name.len()) == Some(&b' '));
+    line.map_or(0, |line| line[name.len() + 1..].parse().unwrap())
+}
+
+fn is_exhausted<T>(answer: &Result<T, Status>) -> bool {
+    answer.as_ref().is_err_and(|status| status.code() == Code::ResourceExhausted)
+}
+
+/// Blocks whose parents nobody has.
+fn orphans(genesis: &Genesis, count: u8) -> Vec<UncheckedBlock> {
+    let good = Forge::new(genesis, secret(2)).block(Vec::new(), 10);
+    (0..count).map(|n| UncheckedBlock { previous: Hash32([n; 32]), history_root: None, ..good.clone() }).collect()
+}
+
+/// (P4, P12) What strangers push beyond their rate never reaches the engine; others' blocks do.
+#[tokio::test(flavor = "multi_thread")]
+async fn p4_the_engine_sees_no_more_blocks_of_a_stranger_than_its_share() {
+    let genesis = genesis(2);
+    let node = start(&genesis, 1, quiet(100)).await;
+    let evil = Evil::connect(host(1), node.address()).await.unwrap();
+    let before = number(&node, "blockhie_events_total");
+    let (blocks, begin) = (orphans(&genesis, 100), Instant::now());
+    let mut refused = 0;
+    for _ in 0..5 {
+        let answers = futures::future::join_all(blocks.iter().map(|block| evil.push(block))).await;
+        refused += answers.iter().filter(|answer| is_exhausted(answer)).count();
+    }
+    let back = usize::try_from(begin.elapsed().as_secs()).unwrap() * 16 + 16;
+    assert!((500 - 256 - back..=500 - 256).contains(&refused), "{refused} of 500 were refused");
+    let events = number(&node, "blockhie_events_total") - before;
+    assert!(events <= u64::try_from(500 - refused).unwrap() + 64, "{events} events");
+    // Another host's block is taken at once.
+    let other = Evil::connect(host(2), node.address()).await.unwrap();
+    other.push(&Forge::new(&genesis, secret(2)).block(Vec::new(), 10)).await.unwrap();
+    assert_eq!(node.tip().height, 1);
+    node.stop().await.unwrap();
+}
+
+/// (P10) A sender far above its rate has its transactions written in lots, so that others wait for few syncs of its own,
+/// and one that keeps its rate is answered at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn p10_who_is_above_its_rate_costs_few_batches() {
+    let genesis = genesis(2);
+    let node = start(&genesis, 1, quiet(100)).await;
+    let ledger = client(&node).await;
+    let of = |sender: u8, name: &str, count: u32| -> Vec<Transaction<Unverified>> {
+        (0..count).map(|i| record_of(&genesis, sender, &format!("{name} {i}")).into_unverified()).collect()
+    };
+    let batches = || number(&node, "blockhie_commit_seconds_count");
+    // More than half of what it may hand in at once.
+    futures::future::join_all(of(9, "burst", 600).iter().map(|tx| ledger.submit(tx))).await;
+    // Five milliseconds apart these would be a batch each.
+    let (before, rest) = (batches(), of(9, "rest", 40));
+    let above = futures::future::join_all(rest.iter().enumerate().map(async |(n, tx)| {
+        tokio::time::sleep(Duration::from_millis(5) * u32::try_from(n).unwrap()).await;
+        let asked = Instant::now();
+        ledger.submit(tx).await.unwrap();
+        asked.elapsed()
+    }));
+    let honest = async {
+        let mut times = Vec::new();
+        for tx in of(10, "honest", 10) {
+            let asked = Instant::now();
+            ledger.submit(&tx).await.unwrap();
+            times.push(asked.elapsed());
+        }
+        times
+    };
+    let (above, honest) = tokio::join!(above, honest);
+    let written = batches() - before;
+    assert!(written <= 10 + 8, "{written} batches for ten honest ones and forty above the rate");
+    assert!(honest.iter().max() < above.iter().max(), "{honest:?} against {above:?}");
+    node.stop().await.unwrap();
+}
