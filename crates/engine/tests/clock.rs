@@ -227,3 +227,77 @@ fn half_of_the_clocks_stop_nobody_and_a_chain_that_stood_for_clocks_goes_on() {
     net.run(limits::CLOCK_SAMPLE_MS);
     assert!(!is_off(&net, 0) && net.nodes[0].template.is_some(), "{}", net.describe());
 }
+
+/// Blocks of these members with times far ahead, all of the same height: of each of them its clock is heard.
+fn far_ahead(net: &mut Net, members: &[usize]) -> Vec<(usize, blockhie_core::UncheckedBlock)> {
+    let time_ms = START_MS + 10_000_000;
+    let block = |member: usize| (member, Forge::new(&net.genesis, member).block_at(vec![], time_ms, 1, 0));
+    let blocks: Vec<_> = members.iter().map(|member| block(*member)).collect();
+    for (member, block) in &blocks {
+        net.push(0, Some(*member), block.clone());
+    }
+    blocks
+}
+
+#[test]
+fn a_block_that_is_sent_again_and_again_tells_the_time_once() {
+    let mut net = net(13);
+    let blocks = far_ahead(&mut net, &[1, 2, 3]);
+    net.run(SOON_MS);
+    assert!(is_off(&net, 0), "{}", net.describe());
+    for _ in 0..=limits::CLOCK_SAMPLE_MS / 10_000 {
+        net.run(10_000);
+        for (member, block) in &blocks {
+            net.push(0, Some(*member), block.clone());
+        }
+    }
+    net.run(SOON_MS);
+    assert!(!is_off(&net, 0), "whoever repeats them does not stop the node for ever: {}", net.describe());
+}
+
+#[test]
+fn the_newest_blocks_of_a_member_count_and_not_all_it_ever_made() {
+    let mut net = net(14);
+    far_ahead(&mut net, &[1, 2, 3]);
+    net.run(SOON_MS);
+    assert!(is_off(&net, 0), "{}", net.describe());
+    // Their clocks are right again, and a few blocks of each say so.
+    net.run_mining(40_000, &[1, 2, 3, 4]);
+    assert!(limits::CLOCK_SAMPLE_MS > 60_000 && !is_off(&net, 0), "{}", net.describe());
+}
+
+#[test]
+fn blocks_of_our_own_key_are_nobody_elses_clock() {
+    let mut net = Net::new(genesis(5), 5, 15);
+    net.connect_all();
+    net.run(10_000);
+    far_ahead(&mut net, &[0, 1, 2]);
+    net.run(SOON_MS);
+    assert!(!is_off(&net, 0) && net.nodes[0].engine.clock_offset_ms().is_none(), "two others are too few");
+    far_ahead(&mut net, &[3]);
+    net.run(SOON_MS);
+    assert!(is_off(&net, 0), "{}", net.describe());
+}
+
+#[test]
+fn what_nobody_signed_tells_no_time() {
+    // Orphans without a history root: neither work nor signature of them can be checked.
+    let mut net = net(16);
+    for member in 1..=4 {
+        let mut forge = Forge::new(&net.genesis, member);
+        forge.block(vec![]);
+        let mut block = forge.block_at(vec![], START_MS + 10_000_000, 2, 0);
+        block.history_root = None;
+        block.signature = Some(blockhie_core::Signature([1; 64]));
+        net.push(0, Some(4), block);
+    }
+    net.run(SOON_MS);
+    assert!(!is_off(&net, 0), "{}", net.describe());
+    // On an open chain anybody makes up as many miners as he likes.
+    let mut open = Net::new(genesis(0), 2, 17);
+    open.connect_all();
+    open.run(10_000);
+    far_ahead(&mut open, &[1, 2, 3, 4]);
+    open.run(SOON_MS);
+    assert!(!is_off(&open, 0) && open.nodes[0].engine.clock_offset_ms().is_none(), "{}", open.describe());
+}

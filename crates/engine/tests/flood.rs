@@ -3,11 +3,13 @@
 
 mod common;
 
-use blockhie_core::{BlockError, ErrorClass, Fault, Hash32, Ledger, OpaqueApp, SubmitError, TxError};
-use blockhie_engine::{Event, Reply, limits};
+use blockhie_core::{
+    BlockError, BlockQuery, ErrorClass, Fault, Genesis, Hash32, Ledger, OpaqueApp, SubmitError, TxError,
+};
+use blockhie_engine::{Event, Reply, Request, limits};
 use blockhie_pow::ProofOfWork;
 use common::forge::Forge;
-use common::{Net, START_MS, address, genesis, open_ledger};
+use common::{Net, START_MS, Serves, address, genesis, open_ledger};
 use std::sync::Arc;
 
 /// (P5) Forks at the easiest target, on an open chain and by a member: what is stored of them stays within its bound.
@@ -62,6 +64,39 @@ fn a_heavier_branch_is_followed_whatever_was_spent_on_forks() {
     net.connect(0, 1);
     net.run(5_000);
     assert_eq!(net.tip(0).hash, net.tip(1).hash, "it was asked for");
+}
+
+/// (P5) What is stored beside the chain comes back with time, and at once for a branch that became the best chain.
+#[test]
+fn room_beside_the_chain_comes_back_with_time_and_for_a_branch_that_wins() {
+    let mut net = Net::new(genesis(2), 2, 28);
+    net.run(10_000);
+    net.mine(0).unwrap();
+    let forge = Forge::new(&net.genesis, 1);
+    let mut made = 0u64;
+    // As many forks as are taken before one is not.
+    let mut taken = |net: &mut Net| {
+        (0..).find(|_| {
+            made += 1;
+            let ticket = net.push(0, None, forge.block_at(vec![], START_MS + 1 + made % 9_000, 1, made << 32));
+            matches!(net.reply(0, ticket), Some(Err((ErrorClass::NotYet, _))))
+        })
+    };
+    assert_eq!(taken(&mut net), Some(limits::SIDE_KIB));
+    let intervals = 2;
+    net.run(intervals * u64::from(net.genesis.block_interval_ms));
+    assert_eq!(taken(&mut net), Some(intervals * limits::SIDE_KIB_PER_INTERVAL));
+    assert_eq!(taken(&mut net), Some(0));
+    // Asked for, it is followed however little room there is.
+    let mut heavier = Forge::new(&net.genesis, 1);
+    net.event(0, Event::PeerUp { peer: address(1) });
+    for _ in 0..3 {
+        let block = heavier.block(vec![]);
+        let query = BlockQuery::Hash(block.claimed_hash);
+        net.event(0, Event::GotBlock { peer: address(1), query, block: Some(block) });
+    }
+    assert_eq!(net.tip(0).height, 3);
+    assert_eq!(taken(&mut net), Some(2), "two blocks won at once, the third extended them");
 }
 
 /// (P11) A block, a signature and a transaction of one chain are worth nothing on another.
@@ -151,7 +186,7 @@ fn blocks_whose_bodies_nobody_has_are_held_up_to_a_bound() {
     let mut net = Net::new(genesis(3), 3, 26);
     net.connect_all();
     net.run(10_000);
-    net.nodes[2].serves = common::Serves::NoBodies;
+    net.nodes[2].serves = Serves::NoBodies;
     let forge = Forge::new(&net.genesis, 2);
     let tickets: Vec<_> = (0..200u64)
         .map(|i| {
@@ -206,4 +241,94 @@ fn refused_blocks_are_noted_up_to_a_number_and_then_counted() {
     flood(&mut net);
     assert_eq!(noted(&net, "refused: blockhash"), 2 * limits::MAX_REFUSALS as usize);
     assert_eq!(noted(&net, "480 more blocks were refused"), 1);
+}
+
+/// Nobody's hash.
+fn unknown(n: u64) -> Hash32 {
+    let mut hash = [7; 32];
+    hash[..8].copy_from_slice(&n.to_be_bytes());
+    Hash32(hash)
+}
+
+fn merging(members: usize) -> Genesis {
+    let mut genesis = genesis(members);
+    (genesis.sibling_window, genesis.sibling_limit) = (16, 8);
+    genesis
+}
+
+/// (P12) The same of blocks that list siblings which nobody has.
+#[test]
+fn blocks_whose_siblings_nobody_has_are_held_up_to_a_bound() {
+    let mut net = Net::new(merging(3), 3, 29);
+    net.connect_all();
+    net.run(10_000);
+    net.nodes[2].serves = Serves::TipOnly;
+    let mut forge = Forge::new(&net.genesis, 2);
+    let tickets: Vec<_> = (0..100u64)
+        .map(|n| {
+            forge.siblings = vec![unknown(n)];
+            net.push(0, Some(2), forge.block_at(vec![], START_MS + 1 + n, 1, 0))
+        })
+        .collect();
+    let at_once = tickets.iter().filter(|ticket| net.reply(0, **ticket).is_some()).count();
+    assert_eq!(at_once, 100 - limits::MAX_WAITING_MERGES, "the rest is told at once");
+    net.run_mining(limits::WAIT_SIBLINGS_MS + 5_000, &[0, 1]);
+    net.run(500);
+    assert!(tickets.iter().all(|ticket| matches!(net.reply(0, *ticket), Some(Err((ErrorClass::NotYet, _))))));
+    assert!(net.tip(0).height > 15 && net.tip(0).hash == net.tip(1).hash, "{}", net.describe());
+    assert!(net.nodes[0].bans.is_empty());
+}
+
+/// (P12) However many peers there are to be asked, each of which lets its question time out.
+#[test]
+fn a_block_waits_for_a_time_only_for_what_nobody_gives() {
+    for (serves, wait_ms) in [(Serves::NoBodies, limits::WAIT_BODIES_MS), (Serves::TipOnly, limits::WAIT_SIBLINGS_MS)] {
+        let mut net = Net::new(merging(10), 10, 30);
+        for node in 1..10 {
+            net.connect(0, node);
+            net.nodes[node].serves = serves;
+        }
+        net.run(10_000);
+        let mut forge = Forge::new(&net.genesis, 1);
+        let lists = if serves == Serves::NoBodies { vec![unknown(1)] } else { vec![] };
+        forge.siblings = if lists.is_empty() { vec![unknown(1)] } else { vec![] };
+        let ticket = net.push(0, Some(1), forge.block(lists));
+        net.run(wait_ms - 500);
+        assert_eq!(net.reply(0, ticket), None, "{serves:?}: there is still somebody to be asked");
+        net.run(1_000);
+        assert!(matches!(net.reply(0, ticket), Some(Err((ErrorClass::NotYet, _)))), "{serves:?}");
+        assert!(net.nodes[0].bans.is_empty());
+    }
+}
+
+/// (P12) A peer that does not answer is left alone for a while, whatever it goes on to push.
+#[test]
+fn who_does_not_answer_is_not_asked_for_everything_it_names() {
+    let mut net = Net::new(genesis(2), 2, 31);
+    net.connect_all();
+    net.run(10_000);
+    net.nodes[1].serves = Serves::Nothing;
+    let forge = Forge::new(&net.genesis, 1);
+    let seconds = 60;
+    for n in 0..seconds {
+        net.push(0, Some(1), forge.block_at(vec![unknown(n)], START_MS + 1 + n, 1, 0));
+        net.run(1_000);
+    }
+    let asked = net.nodes[0].asked.iter().filter(|request| matches!(request, Request::Tx(_))).count() as u64;
+    assert!((5..seconds * 2 / 3).contains(&asked), "{asked} of {seconds}");
+}
+
+/// (P12) Stale blocks of many miners at once: each connection carries a few of them in a tick.
+#[test]
+fn stale_blocks_of_many_miners_are_passed_on_a_few_at_a_time() {
+    let mut net = Net::new(merging(20), 3, 32);
+    net.connect_all();
+    net.run(10_000);
+    net.mine(0).unwrap();
+    net.run(510);
+    let sent = net.nodes[0].sent_blocks;
+    for member in 3..20 {
+        net.push(0, None, Forge::new(&net.genesis, member).block_at(vec![], START_MS + 1_000, 1, 0));
+    }
+    assert_eq!(net.nodes[0].sent_blocks - sent, 2 * limits::SIDE_RELAYS_PER_TICK);
 }

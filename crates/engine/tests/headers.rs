@@ -459,3 +459,38 @@ fn the_state_says_what_is_waited_for() {
     net.run(6_000);
     assert_eq!(net.nodes[other].engine.sync_state(), SyncState::Stalled { peer: address(1) });
 }
+
+/// All blocks come from peers that let each question time out: there are never more of these than the bound.
+#[test]
+fn questions_for_blocks_under_way_are_bounded_over_all_peers() {
+    let mut net = net_of(7, 120, 40);
+    let late = joiner(&mut net);
+    for node in 0..7 {
+        net.nodes[node].serves = Serves::NoBlocks;
+        net.connect(late, node);
+    }
+    net.run(limits::STALL_MS - 500);
+    let asked = net.nodes[late].fetched.iter().filter(|(_, fetch)| matches!(fetch, Fetch::Blocks(_))).count();
+    assert_eq!(
+        asked,
+        limits::MAX_FETCHES,
+        "of {} that each peer for itself may have",
+        7 * limits::MAX_FETCHES_PER_PEER
+    );
+}
+
+/// A leader that answers each question just in time gives way to a peer that is quick.
+#[test]
+fn a_leader_that_answers_just_in_time_does_not_hold_a_joiner() {
+    let mut net = net_of(2, 600, 41);
+    net.nodes[1].speaks = false;
+    net.nodes[0].serves = Serves::Slowly(limits::STALL_MS - 500);
+    let late = joiner(&mut net);
+    net.connect(late, 0);
+    net.run(limits::STALL_MS);
+    net.connect(late, 1);
+    net.run(3 * limits::REVIEW_MS);
+    assert!(noted(&net, late, "leads too slowly"), "{:?}", net.nodes[late].notes);
+    assert_eq!(net.tip(late).hash, net.tip(1).hash, "{}", net.describe());
+    assert!(net.nodes[late].bans.is_empty());
+}

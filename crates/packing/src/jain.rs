@@ -50,6 +50,19 @@ mod tests {
         for waits in [vec![], vec![0], vec![0; 7], vec![7], vec![3; 10], vec![u64::MAX; 1_000]] {
             assert_eq!(jain_index(&waits), 1.0, "{waits:?}");
         }
+        // The quotient of these is rounded to just below 1.
+        for (wait, count) in [(28_868_794_623, 1_826), (202_382_681_329, 2_579), (7_326_017_993_837_897, 820)] {
+            assert_eq!(jain_index(&vec![wait; count]), 1.0, "{count} of {wait}");
+        }
+    }
+
+    #[test]
+    fn nearly_equal_waits_are_not_rounded_above_1() {
+        for (wait, count) in [(10u64.pow(15), 7), (10u64.pow(18), 14), (999_999_999_999, 15)] {
+            let mut waits = vec![wait; count];
+            waits[0] += 1;
+            assert!(jain_index(&waits) <= 1.0, "{waits:?}");
+        }
     }
 
     #[test]

@@ -14,10 +14,12 @@ use blockhie_packing::FairFirst;
 use primitive_types::U256;
 use std::collections::BTreeMap;
 
+mod bounds;
 mod headers;
 mod medium;
 mod parked;
 mod prune;
+mod receipts;
 mod siblings;
 mod tips;
 mod waits;

@@ -180,6 +180,8 @@ async fn addresses_that_lead_inside_are_never_called() {
         assert!(!gossip::may_dial(&address, false), "{text}");
         world.peers.learn(&[address], source);
     }
+    // Nor is this node's own, which all others know.
+    world.peers.learn(&[SocketAddr::from(([10, 0, 0, 1], 7_401))], source);
     let fair = SocketAddr::from(([10, 200, 0, 2], 7_401));
     world.peers.learn(&[fair], source);
     world.until(|world| !world.peers.outbound().is_empty()).await;

@@ -224,8 +224,11 @@ fn copy_all(from: &MemoryStore, to: &MemoryStore) {
 
 #[test]
 fn each_step_is_bounded_and_a_restart_goes_on_where_it_was() {
-    let (mut ledger, store) = open_pruning(&genesis(2));
-    let many = PRUNED_AT_ONCE + 100;
+    let mut genesis = genesis(2);
+    genesis.max_transactions = crate::limits::MAX_BLOCK_TRANSACTIONS;
+    let (mut ledger, store) = open_pruning(&genesis);
+    // So that the third step begins where the second has ended, and not the first.
+    let many = 2 * PRUNED_AT_ONCE + 100;
     let all: Vec<_> = (0..many).map(|i| tx(&ledger, 9, &format!("a {i}"))).collect();
     for tx in &all {
         ledger.submit(tx.clone(), START).unwrap();
