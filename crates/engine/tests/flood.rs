@@ -332,3 +332,38 @@ fn stale_blocks_of_many_miners_are_passed_on_a_few_at_a_time() {
     }
     assert_eq!(net.nodes[0].sent_blocks - sent, 2 * limits::SIDE_RELAYS_PER_TICK);
 }
+
+/// (P12) However much a peer makes us want of it: bodies, and blocks by hash beside them.
+#[test]
+fn questions_under_way_to_one_peer_are_bounded() {
+    let mut net = Net::new(merging(2), 2, 33);
+    net.connect_all();
+    net.run(10_000);
+    net.nodes[1].serves = Serves::TipOnly;
+    let mut forge = Forge::new(&net.genesis, 1);
+    let asked = net.nodes[0].asked.len();
+    net.push(0, Some(1), forge.block_at((0..100).map(unknown).collect(), START_MS + 1, 1, 0));
+    net.run(1_000);
+    let is_body = |request: &&Request| matches!(request, Request::Tx(_));
+    let bodies = |net: &Net| net.nodes[0].asked[asked..].iter().filter(is_body).count();
+    assert_eq!(bodies(&net), limits::MAX_BODY_ASKS_PER_PEER);
+    for n in 0..20u64 {
+        forge.siblings = (0..8).map(|i| unknown(1_000 + 8 * n + i)).collect();
+        net.push(0, Some(1), forge.block_at(vec![], START_MS + 2 + n, 1, 0));
+    }
+    net.run(1_000);
+    let tips =
+        net.nodes[0].asked[asked..].iter().filter(|request| **request == Request::Block(BlockQuery::Tip)).count();
+    assert_eq!(net.nodes[0].asked.len() - asked - tips, limits::MAX_ASKS_PER_PEER);
+}
+
+/// (P8) More peers than the engine may have are not used, and said so.
+#[test]
+fn peers_are_bounded() {
+    let mut net = Net::new(genesis(2), 1, 34);
+    for n in 0..limits::MAX_PEERS + 20 {
+        net.event(0, Event::PeerUp { peer: address(n + 1) });
+    }
+    assert_eq!(net.nodes[0].engine.peers().count(), limits::MAX_PEERS);
+    assert!(net.nodes[0].notes.iter().any(|note| note.contains("is not used")), "{:?}", net.nodes[0].notes);
+}

@@ -162,3 +162,18 @@ fn a_back_dated_transaction_does_not_go_before_one_that_waits() {
         assert_eq!(template.txhashes, [both[first].hash()], "{claims_ms} {first}");
     }
 }
+
+#[test]
+fn hashes_found_unsound_are_remembered_up_to_a_number() {
+    let (mut ledger, _) = open(&genesis(2));
+    let hash = |n: usize| {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&n.to_be_bytes());
+        Hash32(bytes)
+    };
+    for n in 0..=crate::ledger::MAX_UNSOUND {
+        ledger.remember_unsound(hash(n));
+    }
+    assert_eq!(ledger.unsound.len(), crate::ledger::MAX_UNSOUND);
+    assert!(!ledger.unsound.contains(&hash(0)) && ledger.unsound.contains(&hash(1)), "the oldest goes");
+}
