@@ -171,9 +171,9 @@ fn hashes_found_unsound_are_remembered_up_to_a_number() {
         bytes[..8].copy_from_slice(&n.to_be_bytes());
         Hash32(bytes)
     };
-    for n in 0..=crate::ledger::MAX_UNSOUND {
+    for n in 0..=MAX_UNSOUND {
         ledger.remember_unsound(hash(n));
     }
-    assert_eq!(ledger.unsound.len(), crate::ledger::MAX_UNSOUND);
+    assert_eq!(ledger.unsound.len(), MAX_UNSOUND);
     assert!(!ledger.unsound.contains(&hash(0)) && ledger.unsound.contains(&hash(1)), "the oldest goes");
 }
