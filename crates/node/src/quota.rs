@@ -25,6 +25,8 @@ pub(crate) const STRANGER_RATE: Rate = Rate { burst: 250, per_second: 50 };
 pub(crate) const STRANGERS_BLOCK_RATE: Rate = Rate { burst: 1_024, per_second: 64 };
 /// Of these, of one host.
 pub(crate) const STRANGER_BLOCK_RATE: Rate = Rate { burst: 256, per_second: 16 };
+/// Greetings of one host. A node greets when it connects and every few seconds after that; dozens may share an address.
+pub(crate) const GREETING_RATE: Rate = Rate { burst: 256, per_second: 32 };
 /// Seconds of its rate that a sender may hand in at once.
 pub(crate) const SENDER_BURST_S: u32 = 10;
 /// Buckets kept of each kind. Beyond, full ones are forgotten, which changes nothing.
@@ -93,6 +95,7 @@ pub(crate) struct Quotas {
     comers: Buckets<PeerId>,
     transactions: Strangers,
     blocks: Strangers,
+    greetings: Buckets<IpAddr>,
     senders: Buckets<PublicKey>,
 }
 
@@ -105,6 +108,7 @@ impl Quotas {
             comers: Buckets::new(COMER_RATE),
             transactions: Strangers::new("transactions", STRANGER_RATE, STRANGERS_RATE),
             blocks: Strangers::new("blocks", STRANGER_BLOCK_RATE, STRANGERS_BLOCK_RATE),
+            greetings: Buckets::new(GREETING_RATE),
             senders: Buckets::new(Rate { burst, per_second: sender_rate }),
         }
     }
@@ -139,6 +143,16 @@ impl Quotas {
     /// What to answer.
     pub(crate) fn pushed_block(&self, host: IpAddr, now: Instant) -> Result<(), String> {
         self.blocks.take(host, now)
+    }
+
+    /// Before a host's greeting is answered.
+    ///
+    /// # Errors
+    /// What to answer.
+    pub(crate) fn greeted(&self, host: IpAddr, now: Instant) -> Result<(), String> {
+        let rate = GREETING_RATE.per_second;
+        let text = || format!("greetings of one host: expected at most {rate} a second; try again");
+        self.greetings.take(host.to_canonical(), now).then_some(()).ok_or_else(text)
     }
 
     /// Before a signature of this sender is looked at. Only signatures that hold take from a sender's bucket, so that
@@ -199,6 +213,8 @@ mod tests {
         assert!(quotas.are_strangers_busy(now) && !quotas.are_strangers_busy(now + Duration::from_secs(3)));
         let blocks = |n| (0..1_000).filter(|_| quotas.pushed_block(host(n), now).is_ok()).count();
         assert_eq!([1, 2, 3, 4, 5].map(blocks), [256, 256, 256, 256, 0]);
+        let greeted = |n| (0..1_000).filter(|_| quotas.greeted(host(n), now).is_ok()).count();
+        assert_eq!([1, 2].map(greeted), [256, 256]);
         let told = quotas.pushed_block(host(5), now).unwrap_err();
         assert_eq!(told, "blocks of strangers: expected at most 16 a second of one host and 64 of all");
     }

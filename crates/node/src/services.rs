@@ -231,7 +231,9 @@ impl Services {
 impl PeerService for Services {
     fn hello(&self, remote: SocketAddr, hello: Hello) -> Answer<'_, Hello> {
         let expected = self.genesis.chain_id();
-        let answer = if hello.chain_id != expected {
+        let answer = if let Err(message) = self.quotas.greeted(remote.ip(), Instant::now()) {
+            Err(ServiceError::new(ErrorClass::Exhausted, message))
+        } else if hello.chain_id != expected {
             let message = format!("chain id: expected {expected}, got {}", hello.chain_id);
             Err(ServiceError::new(ErrorClass::NotYet, message))
         } else {

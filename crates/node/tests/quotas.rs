@@ -116,3 +116,18 @@ async fn p10_who_has_used_up_its_rate_is_told_late() {
     }
     node.stop().await.unwrap();
 }
+
+/// (P3) Greetings are answered as fast as nodes need them and no faster.
+#[tokio::test(flavor = "multi_thread")]
+async fn p3_a_flood_of_greetings_is_answered_in_part() {
+    let genesis = genesis(2);
+    let node = start(&genesis, 1, quiet(100)).await;
+    let (evil, begin) = (Evil::connect(host(1), node.address()).await.unwrap(), Instant::now());
+    let answers = futures::future::join_all((0..320).map(|nonce| evil.hello(&genesis, 0, nonce + 1_000))).await;
+    let refused = answers.iter().filter(|answer| is_exhausted(answer)).count();
+    let back = usize::try_from(begin.elapsed().as_secs() + 1).unwrap() * 32;
+    assert!((320 - 256 - back.min(63)..=320 - 256).contains(&refused), "{refused} of 320 were refused");
+    let other = Evil::connect(host(2), node.address()).await.unwrap();
+    other.hello(&genesis, 0, 7).await.unwrap();
+    node.stop().await.unwrap();
+}

@@ -1,7 +1,9 @@
 //! What one connection costs and what is held against it, shared by its socket and its requests.
 
 use crate::bucket::{Bucket, Rate};
-use crate::limits::{COST_ABANDONED, COST_INVALID, COST_NOT_YET, CUT_OFF, Limits, MAX_CUT_OFF, MAX_IN_DEBT};
+use crate::limits::{
+    COST_ABANDONED, COST_INVALID, COST_NOT_YET, COST_OVERSIZE, CUT_OFF, Limits, MAX_CUT_OFF, MAX_IN_DEBT,
+};
 use futures::task::AtomicWaker;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -90,7 +92,8 @@ impl Conduct {
     /// What an answer says of who asked.
     pub(super) fn answered(&self, code: Code, limits: &Limits) {
         match code {
-            Code::InvalidArgument | Code::OutOfRange | Code::Unimplemented => self.charge(COST_INVALID, limits),
+            Code::InvalidArgument | Code::Unimplemented => self.charge(COST_INVALID, limits),
+            Code::OutOfRange => self.charge(COST_OVERSIZE, limits),
             Code::FailedPrecondition => self.charge(COST_NOT_YET, limits),
             _ => {}
         }
@@ -236,7 +239,11 @@ mod tests {
             (0..100_000).for_each(|_| conduct.answered(code, &limits));
             assert!(!conduct.is_in_debt(&limits), "{code:?} is no fault of who asks");
         }
-        (0..=limits.conduct.burst / COST_INVALID).for_each(|_| conduct.answered(Code::InvalidArgument, &limits));
+        let half = limits.conduct.burst / 2;
+        (0..half / COST_OVERSIZE).for_each(|_| conduct.answered(Code::OutOfRange, &limits));
+        (0..half / COST_INVALID - 1).for_each(|_| conduct.answered(Code::InvalidArgument, &limits));
+        assert!(!conduct.is_in_debt(&limits));
+        (0..2).for_each(|_| conduct.answered(Code::InvalidArgument, &limits));
         assert!((0..MAX_IN_DEBT).all(|_| conduct.is_in_debt(&limits)) && !conduct.is_closed(&waker));
         assert!(conduct.is_in_debt(&limits) && woken.0.load(Ordering::Relaxed), "a socket that is silent ends too");
         assert!(conduct.is_closed(&waker));
