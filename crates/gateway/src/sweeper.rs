@@ -87,6 +87,8 @@ impl Queue {
 enum Outcome {
     /// The node is away.
     Queued,
+    /// The node takes no more for now.
+    Busy,
     /// The node does not take it as the chain stands.
     Refused(TxHash),
     Open,
@@ -145,9 +147,14 @@ async fn pass(app: &App, queue: Queue, new_block: bool, refused: &mut HashSet<Tx
         let work = page.into_iter().map(|one| advance(app.clone(), queue, one, new_block));
         // In the order in which they came: what depends on another transaction comes after it.
         let outcomes: Vec<_> = futures::stream::iter(work).buffered(SWEEP_CALLS).collect().await;
+        let mut is_busy = false;
         for outcome in outcomes {
             match outcome? {
                 Outcome::Queued => queued += 1,
+                Outcome::Busy => {
+                    queued += 1;
+                    is_busy = true;
+                }
                 Outcome::Refused(txhash) => {
                     refused.insert(txhash);
                     queued += 1;
@@ -156,7 +163,8 @@ async fn pass(app: &App, queue: Queue, new_block: bool, refused: &mut HashSet<Tx
                 Outcome::Settled => {}
             }
         }
-        if *app.stop.borrow() {
+        // What is left would be refused alike, each after a pause.
+        if is_busy || *app.stop.borrow() {
             break;
         }
     }
@@ -207,6 +215,11 @@ async fn submit(app: &App, chain: &ChainView, one: &Unsettled) -> Result<Outcome
             Ok(Outcome::Open)
         }
         Err(ChainError::Away { .. }) => Ok(Outcome::Queued),
+        // No verdict on this transaction: the next pass tries again.
+        Err(error) if error.class() == ErrorClass::Exhausted => {
+            tracing::debug!(txhash = %one.txhash, %error, "still queued");
+            Ok(Outcome::Busy)
+        }
         Err(error) => {
             // What waits for another transaction says so with every block: that is no news.
             match error.class() {

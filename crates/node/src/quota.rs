@@ -1,5 +1,6 @@
 //! Who may hand in how much: transactions by relaying peer, before a signature is looked at, and by sender, after it holds;
-//! blocks of strangers, before the engine is asked. Nobody can use up another's.
+//! blocks of strangers, before the engine is asked. Nobody can use up another's, but for what strangers have together
+//! above [`RESERVED_RATE`]. Hosts are told apart by their whole address.
 
 use blockhie_core::PublicKey;
 use blockhie_engine::PeerId;
@@ -25,6 +26,9 @@ pub(crate) const STRANGER_RATE: Rate = Rate { burst: 250, per_second: 50 };
 pub(crate) const STRANGERS_BLOCK_RATE: Rate = Rate { burst: 1_024, per_second: 64 };
 /// Of these, of one host.
 pub(crate) const STRANGER_BLOCK_RATE: Rate = Rate { burst: 256, per_second: 16 };
+/// What a host may hand in of either kind whatever others do: the block or two a second of a contract-only node or of a
+/// member that cannot be called back must not wait behind an attacker's.
+pub(crate) const RESERVED_RATE: Rate = Rate { burst: 8, per_second: 1 };
 /// Greetings of one host. A node greets when it connects and every few seconds after that; dozens may share an address.
 pub(crate) const GREETING_RATE: Rate = Rate { burst: 256, per_second: 32 };
 /// Seconds of its rate that a sender may hand in at once.
@@ -61,15 +65,17 @@ impl<K: Ord> Buckets<K> {
         of.get_mut(key).is_none_or(|bucket| bucket.holds(self.rate.burst / 2, self.rate, now))
     }
 
-    /// Whether [`Buckets::take`] would refuse this one because it is used up. Takes nothing, and remembers nobody.
+    /// Whether nothing is left of this one. Takes nothing, and remembers nobody.
     fn is_used_up(&self, key: &K, now: Instant) -> bool {
         let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
         of.get_mut(key).is_some_and(|bucket| bucket.is_empty(self.rate, now))
     }
 }
 
-/// What strangers may hand in of one kind: each host its share, and all together theirs.
+/// What strangers may hand in of one kind: each host what is reserved for it, and then its share of what all have
+/// together.
 struct Strangers {
+    reserved: Buckets<IpAddr>,
     hosts: Buckets<IpAddr>,
     all: Buckets<()>,
     what: &'static str,
@@ -77,11 +83,12 @@ struct Strangers {
 
 impl Strangers {
     fn new(what: &'static str, one: Rate, all: Rate) -> Self {
-        Self { hosts: Buckets::new(one), all: Buckets::new(all), what }
+        Self { reserved: Buckets::new(RESERVED_RATE), hosts: Buckets::new(one), all: Buckets::new(all), what }
     }
 
     fn take(&self, host: IpAddr, now: Instant) -> Result<(), String> {
-        if self.hosts.take(host.to_canonical(), now) && self.all.take((), now) {
+        let host = host.to_canonical();
+        if self.reserved.take(host, now) || self.hosts.take(host, now) && self.all.take((), now) {
             return Ok(());
         }
         let (what, one, all) = (self.what, self.hosts.rate.per_second, self.all.rate.per_second);
@@ -132,7 +139,7 @@ impl Quotas {
         self.transactions.take(host, now)
     }
 
-    /// Whether such hosts together have handed in much more than their rate lately: then what they bring need not be fast.
+    /// Whether less than half is left of what such hosts together may hand in: then what they bring need not be fast.
     pub(crate) fn are_strangers_busy(&self, now: Instant) -> bool {
         !self.transactions.all.has_half(&(), now)
     }
@@ -172,7 +179,7 @@ impl Quotas {
         self.senders.take(sender, now).then_some(()).ok_or_else(|| self.too_many_sent())
     }
 
-    /// The same of this sender.
+    /// Whether less than half is left of what this sender may hand in at once: then what it brings need not be fast.
     pub(crate) fn is_busy(&self, sender: &PublicKey, now: Instant) -> bool {
         !self.senders.has_half(sender, now)
     }
@@ -209,10 +216,10 @@ mod tests {
         let host = |n: u8| IpAddr::from([192, 0, 2, n]);
         assert!(!quotas.are_strangers_busy(now));
         let pushed = |n| (0..1_000).filter(|_| quotas.pushed(host(n), now).is_ok()).count();
-        assert_eq!([1, 2, 3].map(pushed), [250, 250, 0], "a host has its share, and all together theirs");
+        assert_eq!([1, 2, 3].map(pushed), [258, 258, 8], "a host has its share, and all together theirs");
         assert!(quotas.are_strangers_busy(now) && !quotas.are_strangers_busy(now + Duration::from_secs(3)));
         let blocks = |n| (0..1_000).filter(|_| quotas.pushed_block(host(n), now).is_ok()).count();
-        assert_eq!([1, 2, 3, 4, 5].map(blocks), [256, 256, 256, 256, 0]);
+        assert_eq!([1, 2, 3, 4, 5].map(blocks), [264, 264, 264, 264, 8], "something is left for a host that is late");
         let greeted = |n| (0..1_000).filter(|_| quotas.greeted(host(n), now).is_ok()).count();
         assert_eq!([1, 2].map(greeted), [256, 256]);
         let told = quotas.pushed_block(host(5), now).unwrap_err();

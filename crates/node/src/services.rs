@@ -19,8 +19,9 @@ use blockhie_transport::{
 };
 use futures::FutureExt;
 use futures::stream::{BoxStream, StreamExt};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio_stream::wrappers::WatchStream;
@@ -50,7 +51,7 @@ pub(crate) struct Services {
     pub(crate) tip: watch::Receiver<Tip>,
     /// Held while waits are read: that takes long, and one after the other leaves room for the rest.
     pub(crate) waits: Mutex<()>,
-    /// Who may hand in how many transactions.
+    /// Who may hand in how much.
     pub(crate) quotas: Quotas,
     /// Whether `blockhie.v1.Peer` is served beside the frozen contract.
     pub(crate) bulk: bool,
@@ -64,6 +65,8 @@ pub(crate) struct Pushes {
     blocks: Semaphore,
     transactions: Semaphore,
     begun: Instant,
+    /// Transactions that wait for a lot: no more than requests under way.
+    waiting: StdMutex<BTreeSet<TxHash>>,
 }
 
 impl Default for Pushes {
@@ -72,11 +75,32 @@ impl Default for Pushes {
             blocks: Semaphore::new(BLOCKS_AT_ONCE),
             transactions: Semaphore::new(TRANSACTIONS_AT_ONCE),
             begun: Instant::now(),
+            waiting: StdMutex::default(),
         }
     }
 }
 
 impl Pushes {
+    /// Waits for the next lot with this transaction.
+    async fn in_a_lot(&self, hash: TxHash) {
+        self.waiting().insert(hash);
+        // Given up or not, it waits no more then.
+        let _done = Waited { pushes: self, hash };
+        self.next_lot().await;
+    }
+
+    /// A copy of one that waits goes with it: to send it twice is no way around the wait.
+    async fn with_its_lot(&self, hash: &TxHash) {
+        let waits = self.waiting().contains(hash);
+        if waits {
+            self.next_lot().await;
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, BTreeSet<TxHash>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits for the moment at which all that wait here go on.
     async fn next_lot(&self) {
         let lots = self.begun.elapsed().as_nanos() / LOT_TIME.as_nanos() + 1;
@@ -96,6 +120,18 @@ impl Pushes {
                 answer.await
             }
         }
+    }
+}
+
+/// See [`Pushes::in_a_lot`].
+struct Waited<'a> {
+    pushes: &'a Pushes,
+    hash: TxHash,
+}
+
+impl Drop for Waited<'_> {
+    fn drop(&mut self) {
+        self.pushes.waiting().remove(&self.hash);
     }
 }
 
@@ -162,28 +198,35 @@ impl Services {
         tx: Transaction<Unverified>,
     ) -> Result<TxHash, ServiceError> {
         let exhausted = |message: String| ServiceError::new(ErrorClass::Exhausted, message);
-        // What every peer relays is new once.
-        let is_new = !self.verifier.has_seen(&tx.hash());
-        if let Some(remote) = remote.filter(|_| is_new) {
-            let now = Instant::now();
-            match self.acquaintance(from) {
-                Some((peer, chosen)) => self.quotas.relayed(peer, chosen, now),
-                None => self.quotas.pushed(remote.ip(), now),
+        let (hash, now) = (tx.hash(), Instant::now());
+        let known_peer = self.known_peer(from);
+        // What every peer relays is counted once.
+        if !self.verifier.has_seen(&hash) {
+            if let Some(remote) = remote {
+                match known_peer {
+                    Some((peer, chosen)) => self.quotas.relayed(peer, chosen, now),
+                    None => self.quotas.pushed(remote.ip(), now),
+                }
+                .map_err(exhausted)?;
             }
-            .map_err(exhausted)?;
-        }
-        if is_new {
-            self.quotas.may_send(tx.from(), Instant::now()).map_err(exhausted)?;
+            self.quotas.may_send(tx.from(), now).map_err(exhausted)?;
         }
         match self.verifier.verify(tx).await {
             Some(Ok(tx)) => {
-                if is_new {
-                    let now = Instant::now();
-                    let is_stranger = remote.is_some() && self.acquaintance(from).is_none();
+                let now = Instant::now();
+                if !self.verifier.has_seen(&hash) {
                     self.quotas.sent(*tx.from(), now).map_err(exhausted)?;
-                    if self.quotas.is_busy(tx.from(), now) || is_stranger && self.quotas.are_strangers_busy(now) {
-                        self.pushes.next_lot().await;
+                    self.verifier.remember(hash);
+                    // What a known peer relays has come in a lot to the node that took it first.
+                    let is_busy = match remote {
+                        None => self.quotas.is_busy(tx.from(), now),
+                        Some(_) => self.quotas.is_busy(tx.from(), now) || self.quotas.are_strangers_busy(now),
+                    };
+                    if known_peer.is_none() && is_busy {
+                        self.pushes.in_a_lot(hash).await;
                     }
+                } else {
+                    self.pushes.with_its_lot(&hash).await;
                 }
                 self.engine.submit(from, tx).await
             }
@@ -198,7 +241,7 @@ impl Services {
 
     async fn take_block(&self, remote: SocketAddr, block: UncheckedBlock) -> Result<BlockHash, ServiceError> {
         let from = self.sender(remote)?;
-        if self.acquaintance(from).is_none() {
+        if self.known_peer(from).is_none() {
             let may = self.quotas.pushed_block(remote.ip(), Instant::now());
             may.map_err(|message| ServiceError::new(ErrorClass::Exhausted, message))?;
         }
@@ -213,8 +256,9 @@ impl Services {
         }
     }
 
-    /// A peer that this node knows, and whether it chose it. Whoever only greeted may be anybody.
-    fn acquaintance(&self, from: Option<PeerId>) -> Option<(PeerId, bool)> {
+    /// A peer that this node knows, and whether it chose it: it was named, chosen or called back. Whoever only greeted may
+    /// be anybody.
+    fn known_peer(&self, from: Option<PeerId>) -> Option<(PeerId, bool)> {
         let peer = from?;
         Some((peer, self.peers.is_chosen(peer)?))
     }
@@ -231,7 +275,9 @@ impl Services {
 impl PeerService for Services {
     fn hello(&self, remote: SocketAddr, hello: Hello) -> Answer<'_, Hello> {
         let expected = self.genesis.chain_id();
-        let answer = if let Err(message) = self.quotas.greeted(remote.ip(), Instant::now()) {
+        let is_known = self.is_known(remote);
+        let greeted = if is_known { Ok(()) } else { self.quotas.greeted(remote.ip(), Instant::now()) };
+        let answer = if let Err(message) = greeted {
             Err(ServiceError::new(ErrorClass::Exhausted, message))
         } else if hello.chain_id != expected {
             let message = format!("chain id: expected {expected}, got {}", hello.chain_id);
@@ -281,6 +327,10 @@ impl PeerService for Services {
 
     fn transaction_from(&self, hash: TxHash) -> Answer<'_, Option<Transaction<Unverified>>> {
         async move { self.read_tx(&hash) }.boxed()
+    }
+
+    fn is_known(&self, remote: SocketAddr) -> bool {
+        self.known_peer(self.peers.behind(remote)).is_some()
     }
 
     fn refused(&self, remote: SocketAddr, error: &ConversionError) {

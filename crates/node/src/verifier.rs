@@ -22,10 +22,10 @@ type Verdict = Result<Transaction<Verified>, TxError>;
 /// Transactions of one caller, at most a batch, and where the verdicts go.
 type Job = (Vec<Transaction<Unverified>>, oneshot::Sender<Vec<Verdict>>);
 
-/// Hashes of transactions that were verified, at most: each comes once from every peer, within seconds. 4 MiB.
+/// Hashes of transactions that were verified and counted, at most: each comes once from every peer, within seconds. 4 MiB.
 const SEEN: usize = 65_536;
 
-/// The newest hashes that were verified.
+/// The newest hashes that were verified and counted.
 #[derive(Default)]
 struct Seen {
     hashes: BTreeSet<TxHash>,
@@ -72,24 +72,25 @@ impl Verifier {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a transaction of this hash was verified lately.
+    /// A transaction of this hash was verified, and counted against whoever sent it.
+    pub(crate) fn remember(&self, hash: TxHash) {
+        self.seen().insert(hash);
+    }
+
+    /// Whether a transaction of this hash was verified and counted lately.
     pub(crate) fn has_seen(&self, hash: &TxHash) -> bool {
         self.seen().hashes.contains(hash)
     }
 
-    /// The verdict on one transaction; `None` when there is no room now. A signature is looked at once, however often
-    /// the transaction comes.
+    /// The verdict on one transaction; `None` when there is no room now. The signature of one that is remembered is not
+    /// looked at again.
     pub(crate) async fn verify(&self, tx: Transaction<Unverified>) -> Option<Verdict> {
         if self.has_seen(&tx.hash()) {
             return Some(tx.verify_again(&self.chain, self.kind));
         }
         let (sender, verdict) = oneshot::channel();
         self.queue.as_ref()?.try_send((vec![tx], sender)).ok()?;
-        let verdict = verdict.await.ok()?.pop()?;
-        if let Ok(tx) = &verdict {
-            self.seen().insert(tx.hash());
-        }
-        Some(verdict)
+        verdict.await.ok()?.pop()
     }
 
     /// The verdicts on many, in order; waits for room. `None` when the pool is gone.
@@ -175,6 +176,7 @@ mod tests {
         assert!(!verifier.has_seen(&good.hash()));
         for _ in 0..2 {
             assert_eq!(verifier.verify(good.clone().into_unverified()).await, Some(Ok(good.clone())));
+            verifier.remember(good.hash());
             assert!(verifier.has_seen(&good.hash()));
         }
         // Other bytes that claim its hash.

@@ -48,8 +48,9 @@ async fn p4_the_engine_sees_no_more_blocks_of_a_stranger_than_its_share() {
         let answers = futures::future::join_all(blocks.iter().map(|block| evil.push(block))).await;
         refused += answers.iter().filter(|answer| is_exhausted(answer)).count();
     }
-    let back = usize::try_from(begin.elapsed().as_secs()).unwrap() * 16 + 16;
-    assert!((500 - 256 - back..=500 - 256).contains(&refused), "{refused} of 500 were refused");
+    let back = usize::try_from(begin.elapsed().as_secs()).unwrap() * 17 + 17;
+    let most = 500usize - 256 - 8;
+    assert!((most.saturating_sub(back)..=most).contains(&refused), "{refused} of 500 were refused");
     let events = number(&node, "blockhie_events_total") - before;
     assert!(events <= u64::try_from(500 - refused).unwrap() + 64, "{events} events");
     // Another host's block is taken at once.
@@ -64,20 +65,22 @@ async fn p4_the_engine_sees_no_more_blocks_of_a_stranger_than_its_share() {
 #[tokio::test(flavor = "multi_thread")]
 async fn p10_who_is_above_its_rate_costs_few_batches() {
     let genesis = genesis(2);
-    let node = start(&genesis, 1, quiet(100)).await;
+    let node = start(&genesis, 1, quiet(30)).await;
     let ledger = client(&node).await;
     let of = |sender: u8, name: &str, count: u32| -> Vec<Transaction<Unverified>> {
         (0..count).map(|i| record_of(&genesis, sender, &format!("{name} {i}")).into_unverified()).collect()
     };
     let batches = || number(&node, "blockhie_commit_seconds_count");
-    // More than half of what it may hand in at once.
-    futures::future::join_all(of(9, "burst", 600).iter().map(|tx| ledger.submit(tx))).await;
+    // Much more than half of what it may hand in at once: it takes seconds until half is back.
+    futures::future::join_all(of(9, "burst", 240).iter().map(|tx| ledger.submit(tx))).await;
     // Five milliseconds apart these would be a batch each.
     let (before, rest) = (batches(), of(9, "rest", 40));
     let above = futures::future::join_all(rest.iter().enumerate().map(async |(n, tx)| {
         tokio::time::sleep(Duration::from_millis(5) * u32::try_from(n).unwrap()).await;
         let asked = Instant::now();
-        ledger.submit(tx).await.unwrap();
+        // Twice at once: the copy goes with it.
+        let (first, copy) = tokio::join!(ledger.submit(tx), ledger.submit(tx));
+        assert_eq!(first.unwrap(), copy.unwrap());
         asked.elapsed()
     }));
     let honest = async {
@@ -92,7 +95,12 @@ async fn p10_who_is_above_its_rate_costs_few_batches() {
     let (above, honest) = tokio::join!(above, honest);
     let written = batches() - before;
     assert!(written <= 10 + 8, "{written} batches for ten honest ones and forty above the rate");
-    assert!(honest.iter().max() < above.iter().max(), "{honest:?} against {above:?}");
+    let median = |mut times: Vec<Duration>| {
+        times.sort_unstable();
+        times[times.len() / 2]
+    };
+    let (honest, above) = (median(honest), median(above));
+    assert!(honest < above, "{honest:?} against {above:?}");
     node.stop().await.unwrap();
 }
 
@@ -102,6 +110,7 @@ async fn p10_who_has_used_up_its_rate_is_told_late() {
     let genesis = genesis(2);
     let node = start(&genesis, 1, quiet(1)).await;
     let ledger = client(&node).await;
+    let begin = Instant::now();
     let answers = futures::future::join_all((0..40).map(async |i| {
         let tx = record_of(&genesis, 9, &format!("flood {i}")).into_unverified();
         let asked = Instant::now();
@@ -109,10 +118,16 @@ async fn p10_who_has_used_up_its_rate_is_told_late() {
     }))
     .await;
     let refused: Vec<_> = answers.iter().filter_map(|(answer, took)| Some((answer.as_ref().err()?, took))).collect();
-    assert!((25..=30).contains(&refused.len()), "{} of 40", refused.len());
-    for (error, took) in refused {
+    let back = usize::try_from(begin.elapsed().as_secs() + 1).unwrap();
+    assert!((30usize.saturating_sub(back)..=30).contains(&refused.len()), "{} of 40", refused.len());
+    // To be refused once is no way in: what comes again is counted as if it came for the first time.
+    let again = (0..40).map(|i| record_of(&genesis, 9, &format!("flood {i}")).into_unverified()).collect::<Vec<_>>();
+    let taken = futures::future::join_all(again.iter().map(|tx| ledger.submit(tx))).await.into_iter().flatten().count();
+    let back = usize::try_from(begin.elapsed().as_secs() + 1).unwrap();
+    assert!(taken <= 40 - refused.len() + back, "{taken} of 40");
+    for (error, took) in &refused {
         assert_eq!(error.class(), ErrorClass::Exhausted, "{error}");
-        assert!(*took >= EXHAUSTED_PAUSE, "{took:?}");
+        assert!(**took >= EXHAUSTED_PAUSE, "{took:?}");
     }
     node.stop().await.unwrap();
 }
@@ -123,10 +138,10 @@ async fn p3_a_flood_of_greetings_is_answered_in_part() {
     let genesis = genesis(2);
     let node = start(&genesis, 1, quiet(100)).await;
     let (evil, begin) = (Evil::connect(host(1), node.address()).await.unwrap(), Instant::now());
-    let answers = futures::future::join_all((0..320).map(|nonce| evil.hello(&genesis, 0, nonce + 1_000))).await;
+    let answers = futures::future::join_all((0..600).map(|nonce| evil.hello(&genesis, 0, nonce + 1_000))).await;
     let refused = answers.iter().filter(|answer| is_exhausted(answer)).count();
     let back = usize::try_from(begin.elapsed().as_secs() + 1).unwrap() * 32;
-    assert!((320 - 256 - back.min(63)..=320 - 256).contains(&refused), "{refused} of 320 were refused");
+    assert!(((600usize - 256).saturating_sub(back)..=600 - 256).contains(&refused), "{refused} of 600 were refused");
     let other = Evil::connect(host(2), node.address()).await.unwrap();
     other.hello(&genesis, 0, 7).await.unwrap();
     node.stop().await.unwrap();

@@ -75,7 +75,7 @@ pub const DEBT_PAUSE: Duration = Duration::from_secs(1);
 /// How late an answer comes that says RESOURCE_EXHAUSTED. A client that asks for too much asks no faster then than 320
 /// times a second on a connection, and one that is told once waits no longer than a person notices.
 pub const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
-/// The same in the frozen contract, between nodes, where nobody waits: 32 times a second on a connection.
+/// The same in the frozen contract, for whom the node does not know: 32 times a second on a connection.
 pub const NODE_EXHAUSTED_PAUSE: Duration = Duration::from_secs(1);
 /// Requests in debt after which the connection is closed.
 pub const MAX_IN_DEBT: u32 = 64;
@@ -107,8 +107,8 @@ pub struct Limits {
     pub bytes: usize,
     /// Bytes that a connection may hold even then (256 KiB): the largest block fits.
     pub bytes_reserved: usize,
-    /// What a connection may send that is refused (2,048 tokens, then 32 a second: 256 wrong messages, which whoever
-    /// tries a client of his own may need; see [`COST_INVALID`]), with all others of its host; on 127.0.0.1 and ::1 each
+    /// What a connection may send that is refused (2,048 tokens, then 32 a second: 256 wrong messages or 32 too long, which
+    /// whoever tries a client of his own may need; see [`COST_INVALID`]), with all others of its host; on 127.0.0.1 and ::1 each
     /// for itself. In debt it is answered late and without work, and then closed.
     pub conduct: Rate,
     /// A request that takes longer than this is given up (10 s). A watch stream is not a request that takes long.

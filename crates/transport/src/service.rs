@@ -34,6 +34,11 @@ pub trait PeerService: Send + Sync + 'static {
     fn transaction_to(&self, remote: SocketAddr, tx: Transaction<Unverified>) -> Answer<'_, TxHash>;
     /// `Synchronization.TransactionFrom`; `None` is NOT_FOUND.
     fn transaction_from(&self, hash: TxHash) -> Answer<'_, Option<Transaction<Unverified>>>;
+    /// Whether this node knows the peer behind a connection. Such a one is told at once that it asks for too much, and
+    /// anybody else late (`NODE_EXHAUSTED_PAUSE`): other things of its node wait behind that answer.
+    fn is_known(&self, _remote: SocketAddr) -> bool {
+        false
+    }
     /// Told of each message that broke the contract, so that its sender can be scored. It was answered already.
     fn refused(&self, remote: SocketAddr, error: &ConversionError) {
         tracing::debug!(%remote, %error, "message refused");

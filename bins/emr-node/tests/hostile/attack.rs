@@ -54,8 +54,8 @@ pub(crate) struct Attack(pub(crate) Child);
 impl Attack {
     /// Attacks the node, or a door that closes every connection.
     pub(crate) fn start(node: &str, seconds: u64, row: Row, at_door: bool) -> Self {
-        // The attackers would have machines of their own: here they get what the node and the client leave, and give it
-        // back at once. Where a core is set aside for them they have that one, and no other.
+        // The attackers would have machines of their own: here they get what the node and the client leave.
+        // Where a core is set aside for them they have that one, and no other.
         let mut command = match std::env::var("BLOCKHIE_EVIL_CORE") {
             Ok(core) => {
                 let mut command = Command::new("taskset");
@@ -63,8 +63,8 @@ impl Attack {
                 command
             }
             Err(_) => {
-                let mut command = Command::new("chrt");
-                command.args(["--idle", "0"]);
+                let mut command = Command::new("nice");
+                command.args(["-n", "19"]);
                 command
             }
         };

@@ -119,9 +119,9 @@ async fn p4_bad_blocks_cost_a_node_no_disk_and_little_processor() {
         "p4: {sent} bad blocks in {} s, {judged} of them looked at: {cpu} ms of processor, {read} bytes read, {written} written",
         time.as_secs()
     );
-    assert!(judged > 1_000 && written < 256 << 10, "the log alone: {written} bytes");
+    assert!(judged > 500 && written < 256 << 10, "the log alone: {written} bytes");
     // Each wakeup of the runtime reads 8 bytes; a block of a table file has 4 KiB.
-    assert!(read / judged < 1_024, "{read} bytes read for {judged}");
+    assert!(read / judged < 2_048, "{read} bytes read for {judged}");
     let honest = PeerClient::connect(to).await.unwrap();
     assert_eq!(honest.block_to(&good).await.unwrap(), good.claimed_hash, "and the hash is not condemned");
 }

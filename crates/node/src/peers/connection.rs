@@ -123,6 +123,8 @@ impl Peers {
                         self.note(peer, Some(&hello));
                         self.claims(peer, &hello).await;
                     }
+                    // It is busy, and may still be there.
+                    Err(ClientError::Status { class: ErrorClass::Exhausted, .. }) => {}
                     _ => return,
                 },
                 command = commands.recv() => match command {
@@ -197,7 +199,11 @@ impl Peers {
             }
         };
         let error = match self.verifier.verify(tx).await {
-            Some(Ok(tx)) => return Event::GotTx { peer, hash, tx: Some(tx) },
+            Some(Ok(tx)) => {
+                // It was asked for: nobody pays for it when it is relayed, too.
+                self.verifier.remember(hash);
+                return Event::GotTx { peer, hash, tx: Some(tx) };
+            }
             Some(Err(error)) => AskError::Malformed(error.to_string()),
             None => AskError::Unreachable("this node's signature pool is full".into()),
         };

@@ -40,7 +40,7 @@ async fn what_waits_for_a_lot_goes_on_together() {
     }))
     .await;
     assert!(times.iter().all(|time| *time >= LOT_TIME), "{times:?}");
-    let lots: std::collections::BTreeSet<u128> = times.iter().map(|time| time.as_millis() / 250).collect();
+    let lots: BTreeSet<u128> = times.iter().map(|time| time.as_millis() / 250).collect();
     assert!(lots.len() <= 2, "{times:?}");
 }
 

@@ -8,7 +8,7 @@ use blockhie_pow::first_target_for;
 
 /// Seeds in which nodes prune, in a million.
 const SEEDS_PPM: u32 = 333_333;
-/// Nodes that prune in these, in a million; one at least.
+/// Nodes that prune in these, in a million; one at least, where enough are left.
 const NODES_PPM: u32 = 250_000;
 /// Blocks come often there, so that much lies deep in the end.
 const INTERVAL_MS: u32 = 500;
@@ -28,7 +28,10 @@ pub(super) fn draw(seed: u64, nodes: &mut [NodeSetup], genesis: &mut Genesis, wo
     // This one keeps all.
     honest.remove(rng.index(honest.len()));
     // As many as leave enough others to make a block final when the byzantine ones are silent.
-    let most = honest.len() - evil;
+    let most = honest.len().saturating_sub(evil);
+    if most == 0 {
+        return None;
+    }
     let first = honest[rng.index(honest.len())];
     let some: Vec<usize> =
         honest.iter().copied().filter(|at| *at == first || rng.chance(NODES_PPM)).take(most).collect();

@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use http_body_util::{BodyExt, Full};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
 use tonic::{Code, Status};
@@ -19,7 +20,7 @@ use tower::{Layer, Service};
 const PREFIX: usize = 5;
 /// Services whose requests are streams that go on: they are passed through. Each has its own bounds.
 const STREAMS: [&str; 1] = ["/grpc.reflection."];
-/// The frozen contract, by which nodes talk to each other.
+/// The services of the frozen contract, by which nodes call each other.
 const NODES: [&str; 2] = ["/Discovery/", "/Synchronization/"];
 
 /// Puts a [`Guard`] before a service.
@@ -75,8 +76,14 @@ where
         Box::pin(async move {
             let mut watch = Watch { line: line.clone(), limits: shared.limits.clone(), answered: false };
             let (is_stream, is_of_node) = (is_of(&request, &STREAMS), is_of(&request, &NODES));
+            let mut in_debt = false;
             let response = if is_stream {
                 inner.call(request).await?
+            } else if line.conduct.is_in_debt(&shared.limits) {
+                // Nothing more of it is read, and its answer comes late: an attacker's streams are taken up by waiting.
+                drop(request);
+                in_debt = true;
+                Status::resource_exhausted("too much on this connection was refused; slow down").into_http()
             } else {
                 match shared.admit(&line, request).await {
                     Ok((request, held)) => {
@@ -91,7 +98,8 @@ where
             line.conduct.answered(code, &shared.limits);
             if code == Code::ResourceExhausted {
                 // It holds no place any more, only one of its connection's streams.
-                tokio::time::sleep(if is_of_node { NODE_EXHAUSTED_PAUSE } else { EXHAUSTED_PAUSE }).await;
+                let pause = if in_debt { DEBT_PAUSE } else { shared.pause(&line, is_of_node) };
+                tokio::time::sleep(pause).await;
             }
             // Only now: to give up the pause and ask again is no way around it.
             watch.answered = true;
@@ -120,14 +128,19 @@ impl Drop for Watch {
 }
 
 impl GuardLayer {
+    /// How late an answer comes that says RESOURCE_EXHAUSTED.
+    fn pause(&self, line: &Line, is_of_node: bool) -> Duration {
+        if !is_of_node {
+            EXHAUSTED_PAUSE
+        } else if line.tcp.remote_addr().is_some_and(|remote| self.peers.is_known(remote)) {
+            Duration::ZERO
+        } else {
+            NODE_EXHAUSTED_PAUSE
+        }
+    }
+
     /// The whole request, and its place.
     async fn admit(&self, line: &Line, request: Request<Body>) -> Result<(Request<Body>, Held), Status> {
-        if line.conduct.is_in_debt(&self.limits) {
-            // Nothing more of it is read, and its answer comes late: an attacker's streams are taken up by waiting.
-            drop(request);
-            tokio::time::sleep(DEBT_PAUSE).await;
-            return Err(Status::resource_exhausted("too much on this connection was refused; slow down"));
-        }
         let mut held = Held::nothing(line.conduct.clone(), self.totals.clone());
         let (head, body) = request.into_parts();
         let bytes = self.whole(line, body, &mut held).await?;
