@@ -13,7 +13,7 @@ use futures::StreamExt;
 use futures::future::ready;
 use futures::stream::BoxStream;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -38,6 +38,8 @@ pub(crate) struct Fake {
     pub(crate) frozen: bool,
     /// Bytes of a receipt.
     pub(crate) receipt_bytes: AtomicUsize,
+    /// Whether it knows whoever calls.
+    pub(crate) known: AtomicBool,
 }
 
 impl Fake {
@@ -141,6 +143,9 @@ impl PeerService for Fake {
     fn transaction_from(&self, hash: TxHash) -> Answer<'_, Option<Transaction<Unverified>>> {
         let tx = transaction(1);
         self.answer((tx.hash() == hash).then_some(tx))
+    }
+    fn is_known(&self, _: SocketAddr) -> bool {
+        self.known.load(Ordering::SeqCst)
     }
     fn refused(&self, remote: SocketAddr, error: &ConversionError) {
         assert!(remote.ip().is_loopback());

@@ -4,10 +4,12 @@ use crate::fake::{HANGS, Node, transaction};
 use blockhie_core::limits::MAX_RECEIPT_BYTES;
 use blockhie_core::{ErrorClass, Hash32};
 use blockhie_transport::codec::BoundedCodec;
-use blockhie_transport::limits::{DEBT_PAUSE, MAX_ANSWER_BYTES, MAX_IN_DEBT, MAX_MESSAGE_BYTES, NODE_EXHAUSTED_PAUSE};
+use blockhie_transport::limits::{
+    DEBT_PAUSE, EXHAUSTED_PAUSE, MAX_ANSWER_BYTES, MAX_IN_DEBT, MAX_MESSAGE_BYTES, NODE_EXHAUSTED_PAUSE,
+};
 use blockhie_transport::pb::synchronization_client::SynchronizationClient;
 use blockhie_transport::pb::{self, v1};
-use blockhie_transport::{ClientLimits, LedgerClient, Limits, PeerClient, Rate};
+use blockhie_transport::{ClientLimits, LedgerClient, Limits, PeerClient, Rate, ServiceError};
 use bytes::Bytes;
 use futures::StreamExt;
 use prost::Message;
@@ -152,6 +154,26 @@ async fn more_requests_than_allowed_are_refused_at_once() {
         assert!(begin.elapsed() < Duration::from_secs(5), "the place of a request that was given up is free again");
         tokio::time::sleep(short(10)).await;
     }
+    node.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_asks_for_too_much_is_told_late_unless_the_node_knows_it() {
+    let node = Node::start(Limits::default()).await;
+    let (peer, client) =
+        (PeerClient::connect(node.address).await.unwrap(), LedgerClient::connect(&node.url()).await.unwrap());
+    *node.fake.error.lock().unwrap() = Some(ServiceError::new(ErrorClass::Exhausted, "enough"));
+    let peer_waits = async || {
+        let asked = Instant::now();
+        assert_eq!(peer.transaction_to(&transaction(1)).await.unwrap_err().class(), ErrorClass::Exhausted);
+        asked.elapsed()
+    };
+    assert!(peer_waits().await >= NODE_EXHAUSTED_PAUSE);
+    node.fake.known.store(true, Ordering::SeqCst);
+    assert!(peer_waits().await.min(peer_waits().await) < NODE_EXHAUSTED_PAUSE, "one of two, on a busy machine");
+    let asked = Instant::now();
+    assert_eq!(client.submit(&transaction(1)).await.unwrap_err().class(), ErrorClass::Exhausted);
+    assert!(asked.elapsed() >= EXHAUSTED_PAUSE);
     node.stop().await.unwrap();
 }
 
