@@ -104,30 +104,34 @@ async fn p10_who_is_above_its_rate_costs_few_batches() {
     node.stop().await.unwrap();
 }
 
-/// (P10) Who has nothing left is told so late, and asks no faster than that.
+/// (P10) Who has used up its rate is told so late, and to ask again is no way in.
 #[tokio::test(flavor = "multi_thread")]
 async fn p10_who_has_used_up_its_rate_is_told_late() {
     let genesis = genesis(2);
     let node = start(&genesis, 1, quiet(1)).await;
-    let ledger = client(&node).await;
+    let clients = futures::future::join_all((0..8).map(|_| client(&node))).await;
+    let all: Vec<_> = (0..240).map(|i| record_of(&genesis, 9, &format!("flood {i}")).into_unverified()).collect();
     let begin = Instant::now();
-    let answers = futures::future::join_all((0..40).map(async |i| {
-        let tx = record_of(&genesis, 9, &format!("flood {i}")).into_unverified();
-        let asked = Instant::now();
-        (ledger.submit(&tx).await, asked.elapsed())
-    }))
-    .await;
-    let refused: Vec<_> = answers.iter().filter_map(|(answer, took)| Some((answer.as_ref().err()?, took))).collect();
-    let back = usize::try_from(begin.elapsed().as_secs() + 1).unwrap();
-    assert!((30usize.saturating_sub(back)..=30).contains(&refused.len()), "{} of 40", refused.len());
-    // To be refused once is no way in: what comes again is counted as if it came for the first time.
-    let again = (0..40).map(|i| record_of(&genesis, 9, &format!("flood {i}")).into_unverified()).collect::<Vec<_>>();
-    let taken = futures::future::join_all(again.iter().map(|tx| ledger.submit(tx))).await.into_iter().flatten().count();
-    let back = usize::try_from(begin.elapsed().as_secs() + 1).unwrap();
-    assert!(taken <= 40 - refused.len() + back, "{taken} of 40");
-    for (error, took) in &refused {
-        assert_eq!(error.class(), ErrorClass::Exhausted, "{error}");
-        assert!(**took >= EXHAUSTED_PAUSE, "{took:?}");
+    // Ten may come; more are under way at once, and their signatures hold.
+    let send = || {
+        futures::future::join_all(all.iter().enumerate().map(async |(i, tx)| {
+            let asked = Instant::now();
+            (clients[i % 8].submit(tx).await, asked.elapsed())
+        }))
+    };
+    for round in 1..=2 {
+        let mut taken = 0;
+        for (answer, took) in send().await {
+            match answer {
+                Ok(_) => taken += 1,
+                Err(error) => {
+                    assert_eq!(error.class(), ErrorClass::Exhausted, "{error}");
+                    assert!(took >= EXHAUSTED_PAUSE, "{took:?}");
+                }
+            }
+        }
+        let most = 10 + begin.elapsed().as_secs() + 1;
+        assert!((10..=most).contains(&taken), "{taken} of 240 in round {round}, expected {most} at most");
     }
     node.stop().await.unwrap();
 }
