@@ -1,6 +1,7 @@
 //! What the node answers over gRPC. Reads go to snapshots of the store and never wait behind writes.
 
 mod bulk;
+mod pushes;
 
 use crate::driver::{Command, EngineHandle, SyncReport, wall_ms};
 use crate::peers::Peers;
@@ -19,27 +20,16 @@ use blockhie_transport::{
 };
 use futures::FutureExt;
 use futures::stream::{BoxStream, StreamExt};
-use std::collections::BTreeSet;
+pub(crate) use pushes::Pushes;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Mutex, watch};
 use tokio_stream::wrappers::WatchStream;
 
 /// How often, and how far apart, a reader looks for a view of the store and a tip that belong together. Between a batch
 /// and the publishing of its tip they differ for some microseconds.
 const LOOKS: (u32, Duration) = (100, Duration::from_millis(1));
-
-/// Pushed blocks in the engine's queue at once; others wait with their connections. A bad one costs a tenth of a
-/// millisecond.
-const BLOCKS_AT_ONCE: usize = 16;
-/// Relayed transactions under way at once: so many to a batch make ten thousand a second.
-const TRANSACTIONS_AT_ONCE: usize = 64;
-/// How far apart the lots are in which transactions of busy strangers and senders come to the engine. Each batch it
-/// writes costs a sync, for which everybody's acknowledgement waits: one for 25 of them is enough.
-const LOT_TIME: Duration = Duration::from_millis(250);
-/// How long one of either keeps its place.
-const PLACE_TIME: Duration = Duration::from_millis(50);
 
 /// Both services of one node.
 pub(crate) struct Services {
@@ -58,81 +48,6 @@ pub(crate) struct Services {
     pub(crate) sync: watch::Receiver<SyncReport>,
     /// What peers push, on its way through the engine: clients' calls do not queue behind a flood of it.
     pub(crate) pushes: Pushes,
-}
-
-/// Places for what is pushed.
-pub(crate) struct Pushes {
-    blocks: Semaphore,
-    transactions: Semaphore,
-    begun: Instant,
-    /// Transactions that wait for a lot: no more than requests under way.
-    waiting: StdMutex<BTreeSet<TxHash>>,
-}
-
-impl Default for Pushes {
-    fn default() -> Self {
-        Self {
-            blocks: Semaphore::new(BLOCKS_AT_ONCE),
-            transactions: Semaphore::new(TRANSACTIONS_AT_ONCE),
-            begun: Instant::now(),
-            waiting: StdMutex::default(),
-        }
-    }
-}
-
-impl Pushes {
-    /// Waits for the next lot with this transaction.
-    async fn in_a_lot(&self, hash: TxHash) {
-        self.waiting().insert(hash);
-        // Given up or not, it waits no more then.
-        let _done = Waited { pushes: self, hash };
-        self.next_lot().await;
-    }
-
-    /// A copy of one that waits goes with it: to send it twice is no way around the wait.
-    async fn with_its_lot(&self, hash: &TxHash) {
-        let waits = self.waiting().contains(hash);
-        if waits {
-            self.next_lot().await;
-        }
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, BTreeSet<TxHash>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits for the moment at which all that wait here go on.
-    async fn next_lot(&self) {
-        let lots = self.begun.elapsed().as_nanos() / LOT_TIME.as_nanos() + 1;
-        let next = self.begun + LOT_TIME * u32::try_from(lots).unwrap_or(u32::MAX);
-        tokio::time::sleep_until(next.into()).await;
-    }
-
-    /// Awaits `answer` in a place of `places`. One that takes long, because a block waits for its bodies, gives its
-    /// place to the next.
-    async fn in_turn<T>(places: &Semaphore, answer: impl Future<Output = T>) -> T {
-        let place = places.acquire().await;
-        let mut answer = std::pin::pin!(answer);
-        match tokio::time::timeout(PLACE_TIME, &mut answer).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                drop(place);
-                answer.await
-            }
-        }
-    }
-}
-
-/// See [`Pushes::in_a_lot`].
-struct Waited<'a> {
-    pushes: &'a Pushes,
-    hash: TxHash,
-}
-
-impl Drop for Waited<'_> {
-    fn drop(&mut self) {
-        self.pushes.waiting().remove(&self.hash);
-    }
 }
 
 fn store_error(error: &StoreError) -> ServiceError {
@@ -245,7 +160,7 @@ impl Services {
             let may = self.quotas.pushed_block(remote.ip(), Instant::now());
             may.map_err(|message| ServiceError::new(ErrorClass::Exhausted, message))?;
         }
-        Pushes::in_turn(&self.pushes.blocks, self.engine.block(from, block)).await
+        self.pushes.block(self.engine.block(from, block)).await
     }
 
     /// Tells the engine of a message of a peer that never reaches it. A queue that is full has other worries.
@@ -320,7 +235,7 @@ impl PeerService for Services {
     fn transaction_to(&self, remote: SocketAddr, tx: Transaction<Unverified>) -> Answer<'_, TxHash> {
         async move {
             let from = self.sender(remote)?;
-            Pushes::in_turn(&self.pushes.transactions, self.take_tx(Some(remote), from, tx)).await
+            self.pushes.transaction(self.take_tx(Some(remote), from, tx)).await
         }
         .boxed()
     }
